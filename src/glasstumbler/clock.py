@@ -1,0 +1,62 @@
+"""Time and randomness come from objects that are handed in: same seed, same bytes.
+
+Times are whole seconds since the epoch, UTC. A source of randomness is a `random.Random`:
+`random.SystemRandom()` where people are served, `random.Random(seed)` where a run must repeat.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+GENESIS_TIME = 1_700_000_000
+"""Where a virtual clock starts: 2023-11-14T22:13:20Z."""
+
+
+class Clock(Protocol):
+    def now(self) -> int: ...
+    def advance(self, seconds: int) -> int: ...
+
+
+class RealClock:
+    """The machine's time plus an offset that only grows: the laboratory's time travel goes forwards."""
+
+    def __init__(self, offset: int = 0) -> None:
+        self.offset = offset
+
+    def now(self) -> int:
+        return int(time.time()) + self.offset
+
+    def advance(self, seconds: int) -> int:
+        self.offset += seconds
+        return self.now()
+
+
+class VirtualClock:
+    """Stands still until it is advanced."""
+
+    def __init__(self, start: int = GENESIS_TIME) -> None:
+        self._now = start
+
+    def now(self) -> int:
+        return self._now
+
+    def advance(self, seconds: int) -> int:
+        self._now += seconds
+        return self._now
+
+
+def iso_offset(when: int) -> str:
+    """2022-05-05T08:56:05+00:00, as the bearer services write it."""
+    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00")
+
+
+def iso_z(when: int) -> str:
+    """2017-07-01T08:11:27Z, as XMR.to writes it."""
+    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def token(chance: random.Random, alphabet: str, length: int) -> str:
+    return "".join(chance.choices(alphabet, k=length))
