@@ -123,6 +123,10 @@ class Call(NamedTuple):
     """True: the endpoint wants a key."""
     limit: str | None = None
     """Name of the rate limit that this endpoint falls under (the dialect's LIMITS table)."""
+    endpoint: str = ""
+    """Name of the dialect's endpoint row: says how the reply is written and whether it answers in maintenance."""
+    echo: str = ""
+    """A value of the request that the reply repeats as the client wrote it. Only the dialect reads it."""
 
 
 class Account(NamedTuple):

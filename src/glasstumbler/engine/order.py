@@ -90,12 +90,12 @@ def after(state: State, event: Event) -> State:
 class OutputState(StrEnum):
     PENDING = "pending"  # not due, or the order is not funded
     CLAIMED = "claimed"  # reserved, signed and stored (or the intent is stored)
-    SENT = "sent"  # broadcast
+    SENT = "sent"  # broadcast: shown in views, the payment knows it
     CONFIRMED = "confirmed"  # settled
     FAILED = "failed"
 
 
-class PlannedOutput(msgspec.Struct):
+class PlannedOutput(msgspec.Struct, omit_defaults=True):
     """One payout of an order. Either `share` (per mille of the pool) or `wanted` (base units) says how much."""
 
     address: str
@@ -103,6 +103,8 @@ class PlannedOutput(msgspec.Struct):
     wanted: int | None = None
     delay: int = 0
     """Seconds after the order is funded."""
+    network_fee: int = 0
+    """What a share gives up to the network part, base units: fixed at creation, floats below the maximum."""
     amount: int | None = None
     """Base units of the payout coin, once known."""
     due: int | None = None
@@ -112,7 +114,7 @@ class PlannedOutput(msgspec.Struct):
     """Number of the payment that carries it."""
 
 
-class Terms(msgspec.Struct):
+class Terms(msgspec.Struct, omit_defaults=True):
     """The bargain, fixed when the order is made."""
 
     fee_ppm: int = 0
@@ -130,7 +132,7 @@ class Terms(msgspec.Struct):
     """That a deposit needs. 0: taken from the mempool."""
 
 
-class Swap(msgspec.Struct):
+class Swap(msgspec.Struct, omit_defaults=True):
     """The part of an order that only a swap has."""
 
     price: str
@@ -143,7 +145,7 @@ class Swap(msgspec.Struct):
     payment_url: str | None = None
 
 
-class Order(msgspec.Struct):
+class Order(msgspec.Struct, omit_defaults=True):
     """One order, whole. Amounts `seen`, `credited` are base units of the deposit coin."""
 
     number: int

@@ -1,0 +1,444 @@
+"""Reading and writing the record, inside one transaction of whichever database.
+
+Every document that is written is named, with its digest, in the entry that is appended next: nothing changes outside
+the record. A unit of work that writes documents and appends no entry fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from glasstumbler.engine import desk, ledger
+from glasstumbler.engine.coins import Coin
+from glasstumbler.engine.desk import Deposit
+from glasstumbler.engine.order import Order
+from glasstumbler.engine.payment import Payment, PaymentState
+from glasstumbler.errors import RecordError
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+_CHUNK = 500
+"""Values in one IN (...)."""
+
+
+class Cursor(Protocol):
+    def fetchone(self) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Connection(Protocol):
+    """What SQLite's and PostgreSQL's connections have in common here; placeholders are `?`."""
+
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> Cursor: ...
+
+
+class Watched(NamedTuple):
+    """A key that a service can be paid to. `order` only on the branch `deposit`."""
+
+    coin: str
+    key: bytes
+    service: str
+    branch: str
+    place: int
+    """Index of the key on its branch."""
+    kind: str
+    order: int | None
+
+
+class Code(msgspec.Struct, omit_defaults=True):
+    """A customer's code. `volume`: base units mixed under it, by coin."""
+
+    number: int
+    service: str
+    code: str
+    volume: dict[str, int] = {}
+
+
+class KeyRow(NamedTuple):
+    """An API key: its owner's id; the key itself is kept as a hash only."""
+
+    id: str
+    service: str
+    key_hash: bytes
+    created: int
+    blocked: bool
+
+
+_encode = msgspec.json.Encoder().encode
+_order = msgspec.json.Decoder(Order).decode
+_deposit = msgspec.json.Decoder(Deposit).decode
+_coin = msgspec.json.Decoder(Coin).decode
+_payment = msgspec.json.Decoder(Payment).decode
+_code = msgspec.json.Decoder(Code).decode
+
+OPEN_PAYMENTS = frozenset((PaymentState.STORED, PaymentState.SENT, PaymentState.MINED))
+
+
+class Records:
+    """One unit of work's view of the record. Not shared between threads."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._run = connection.execute
+        self._docs: list[tuple[str, str, str]] = []
+        self._head: tuple[int, bytes] | None = None
+
+    # -- the chain of entries ---------------------------------------------------------------------------------
+
+    def head(self) -> tuple[int, bytes]:
+        """Number and hash of the last entry."""
+        if self._head is None:
+            row = self._run("SELECT number, hash FROM entry ORDER BY number DESC LIMIT 1").fetchone()
+            self._head = (row[0], bytes(row[1])) if row else (0, ledger.GENESIS_HASH)
+        return self._head
+
+    def append(self, entry: ledger.Entry) -> int:
+        """Add an entry; its number. RecordError if it does not balance."""
+        ledger.check(entry)
+        entry.docs, self._docs = self._docs, []
+        number, previous = self.head()
+        number += 1
+        raw = ledger.body(entry)
+        link = ledger.link(previous, number, raw)
+        self._run(
+            "INSERT INTO entry (number, kind, service, order_number, body, hash) VALUES (?, ?, ?, ?, ?, ?)",
+            (number, entry.kind, entry.service, entry.order, raw, link),
+        )
+        self._head = (number, link)
+        return number
+
+    def finish(self) -> None:
+        """RecordError if a document was written and no entry names it."""
+        if self._docs:
+            raise RecordError(None, f"documents changed outside the record: {self._docs[:3]}")
+
+    def forget(self) -> None:
+        """After a roll-back."""
+        self._docs, self._head = [], None
+
+    def entries(self, first: int = 1) -> Iterator[tuple[int, bytes, bytes]]:
+        """(number, body, hash) from entry `first` on."""
+        rows = self._run("SELECT number, body, hash FROM entry WHERE number >= ? ORDER BY number", (first,))
+        for number, raw, link in rows:
+            yield number, bytes(raw), bytes(link)
+
+    # -- orders -----------------------------------------------------------------------------------------------
+
+    def add_order(self, order: Order) -> None:
+        raw = self._note("order", str(order.number), order)
+        self._run(
+            "INSERT INTO orders (number, service, id, account, coin, state, wake, doc) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                order.number,
+                order.service,
+                order.id,
+                order.account,
+                order.coin,
+                order.state.value,
+                desk.wake(order),
+                raw,
+            ),
+        )
+
+    def save_order(self, order: Order) -> None:
+        raw = self._note("order", str(order.number), order)
+        self._run(
+            "UPDATE orders SET state = ?, wake = ?, doc = ? WHERE number = ?",
+            (order.state.value, desk.wake(order), raw, order.number),
+        )
+
+    def order(self, service: str, name: str) -> Order | None:
+        return self._one(_order, "SELECT doc FROM orders WHERE service = ? AND id = ?", (service, name))
+
+    def order_by_number(self, number: int) -> Order:
+        order = self._one(_order, "SELECT doc FROM orders WHERE number = ?", (number,))
+        if order is None:
+            raise RecordError(None, f"order {number} is missing")
+        return order
+
+    def orders_by_number(self, numbers: Collection[int]) -> dict[int, Order]:
+        found = self._in("SELECT doc FROM orders WHERE number IN ", sorted(numbers))
+        return {order.number: order for order in (_order(row[0]) for row in found)}
+
+    def orders_of(self, service: str, account: str, limit: int, offset: int) -> list[Order]:
+        """Newest first."""
+        rows = self._run(
+            "SELECT doc FROM orders WHERE service = ? AND account = ? ORDER BY number DESC LIMIT ? OFFSET ?",
+            (service, account, limit, offset),
+        )
+        return [_order(row[0]) for row in rows]
+
+    def count_orders(self, service: str, account: str) -> int:
+        sql = "SELECT count(*) FROM orders WHERE service = ? AND account = ?"
+        return int(self._run(sql, (service, account)).fetchone()[0])
+
+    def due_orders(self, now: int, limit: int, after: tuple[int, int] = (-1, 0)) -> list[Order]:
+        """Orders whose time has come, earliest first, behind the (wake, number) given."""
+        rows = self._run(
+            "SELECT doc FROM orders WHERE wake <= ? AND (wake > ? OR (wake = ? AND number > ?)) "
+            "ORDER BY wake, number LIMIT ?",
+            (now, after[0], after[0], after[1], limit),
+        )
+        return [_order(row[0]) for row in rows]
+
+    def next_wake(self, after: int) -> int | None:
+        """The earliest time behind `after` at which something is due."""
+        sql = "SELECT min(wake) FROM orders WHERE wake > ?"
+        found = self._run(sql, (after,)).fetchone()[0]
+        return None if found is None else int(found)
+
+    def all_orders(self) -> Iterator[Order]:
+        for row in self._run("SELECT doc FROM orders ORDER BY number"):
+            yield _order(row[0])
+
+    # -- keys that are paid to ----------------------------------------------------------------------------------
+
+    def watch(self, watched: Watched) -> None:
+        self._docs.append(("watch", f"{watched.coin}:{watched.key.hex()}", ledger.digest(repr(watched[2:]).encode())))
+        self._run(
+            "INSERT INTO watch (coin, key, service, branch, idx, kind, order_number) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            watched,
+        )
+
+    def watched(self, coin: str, keys: Collection[bytes]) -> dict[bytes, Watched]:
+        sql = "SELECT coin, key, service, branch, idx, kind, order_number FROM watch WHERE coin = ? AND key IN "
+        rows = self._in(sql, list(keys), (coin,))
+        return {bytes(row[1]): Watched(row[0], bytes(row[1]), *row[2:]) for row in rows}
+
+    def all_watched(self) -> Iterator[Watched]:
+        sql = "SELECT coin, key, service, branch, idx, kind, order_number FROM watch ORDER BY coin, key"
+        for row in self._run(sql):
+            yield Watched(row[0], bytes(row[1]), *row[2:])
+
+    # -- deposits -----------------------------------------------------------------------------------------------
+
+    def put_deposit(self, deposit: Deposit, mature: int | None) -> None:
+        """`mature`: the height of the chain at which it is to be credited; None: not yet known, or done."""
+        raw = self._note("deposit", f"{deposit.coin}:{deposit.txid}:{deposit.vout}", deposit)
+        self._run(
+            "INSERT INTO deposit (coin, txid, vout, order_number, state, height, mature, doc) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (coin, txid, vout) DO UPDATE "
+            "SET state = excluded.state, height = excluded.height, mature = excluded.mature, doc = excluded.doc",
+            (
+                deposit.coin,
+                deposit.txid,
+                deposit.vout,
+                deposit.order,
+                deposit.state.value,
+                deposit.height,
+                mature,
+                raw,
+            ),
+        )
+
+    def deposits_of(self, order: int) -> list[Deposit]:
+        rows = self._run("SELECT doc FROM deposit WHERE order_number = ?", (order,))
+        return sorted((_deposit(row[0]) for row in rows), key=lambda d: (d.first_seen, d.txid, d.vout))
+
+    def deposits_in(self, coin: str, txids: Collection[str]) -> list[Deposit]:
+        rows = self._in("SELECT doc FROM deposit WHERE coin = ? AND txid IN ", list(txids), (coin,))
+        return [_deposit(row[0]) for row in rows]
+
+    def maturing(self, coin: str, height: int) -> list[Deposit]:
+        rows = self._run(
+            "SELECT doc FROM deposit WHERE coin = ? AND state = 'seen' AND mature IS NOT NULL AND mature <= ?",
+            (coin, height),
+        )
+        return [_deposit(row[0]) for row in rows]
+
+    def unmined_deposits(self, coin: str) -> list[Deposit]:
+        """Live deposits that no block holds."""
+        sql = "SELECT doc FROM deposit WHERE coin = ? AND state != 'gone' AND height IS NULL"
+        return [_deposit(row[0]) for row in self._run(sql, (coin,))]
+
+    def all_deposits(self) -> Iterator[Deposit]:
+        for row in self._run("SELECT doc FROM deposit ORDER BY coin, txid, vout"):
+            yield _deposit(row[0])
+
+    # -- coins --------------------------------------------------------------------------------------------------
+
+    def add_coin(self, coin: Coin) -> None:
+        raw = self._note("coin", str(coin.number), coin)
+        self._run(
+            "INSERT INTO coin (number, service, coin, txid, vout, height, spent_by, doc) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (coin.number, coin.service, coin.coin, coin.txid, coin.vout, coin.height, coin.spent_by, raw),
+        )
+
+    def save_coin(self, coin: Coin) -> None:
+        raw = self._note("coin", str(coin.number), coin)
+        self._run(
+            "UPDATE coin SET txid = ?, vout = ?, height = ?, spent_by = ?, doc = ? WHERE number = ?",
+            (coin.txid, coin.vout, coin.height, coin.spent_by, raw, coin.number),
+        )
+
+    def coin(self, number: int) -> Coin:
+        coin = self._one(_coin, "SELECT doc FROM coin WHERE number = ?", (number,))
+        if coin is None:
+            raise RecordError(None, f"coin {number} is missing")
+        return coin
+
+    def coin_at(self, coin: str, txid: str, vout: int) -> Coin | None:
+        sql = "SELECT doc FROM coin WHERE coin = ? AND txid = ? AND vout = ?"
+        return self._one(_coin, sql, (coin, txid, vout))
+
+    def coins_in(self, coin: str, txids: Collection[str]) -> list[Coin]:
+        rows = self._in("SELECT doc FROM coin WHERE coin = ? AND txid IN ", list(txids), (coin,))
+        return [_coin(row[0]) for row in rows]
+
+    def ready_coins(self, service: str, coin: str, limit: int) -> list[Coin]:
+        """Unspent and mined, oldest first."""
+        rows = self._run(
+            "SELECT doc FROM coin WHERE service = ? AND coin = ? AND spent_by IS NULL AND height IS NOT NULL "
+            "ORDER BY number LIMIT ?",
+            (service, coin, limit),
+        )
+        return [_coin(row[0]) for row in rows]
+
+    def all_coins(self) -> Iterator[Coin]:
+        for row in self._run("SELECT doc FROM coin ORDER BY number"):
+            yield _coin(row[0])
+
+    # -- payments -----------------------------------------------------------------------------------------------
+
+    def add_payment(self, payment: Payment) -> None:
+        raw = self._note("payment", str(payment.number), payment)
+        self._run(
+            "INSERT INTO payment (number, service, coin, txid, state, mature, doc) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (payment.number, payment.service, payment.coin, payment.txid, payment.state.value, None, raw),
+        )
+
+    def save_payment(self, payment: Payment, mature: int | None = None) -> None:
+        raw = self._note("payment", str(payment.number), payment)
+        self._run(
+            "UPDATE payment SET state = ?, mature = ?, doc = ? WHERE number = ?",
+            (payment.state.value, mature, raw, payment.number),
+        )
+
+    def payment(self, number: int) -> Payment:
+        payment = self._one(_payment, "SELECT doc FROM payment WHERE number = ?", (number,))
+        if payment is None:
+            raise RecordError(None, f"payment {number} is missing")
+        return payment
+
+    def payments(self, numbers: Collection[int]) -> dict[int, Payment]:
+        rows = self._in("SELECT doc FROM payment WHERE number IN ", sorted(numbers))
+        return {payment.number: payment for payment in (_payment(row[0]) for row in rows)}
+
+    def payments_in(self, coin: str, txids: Collection[str]) -> list[Payment]:
+        """Including those that were replaced."""
+        rows = self._in("SELECT doc FROM payment WHERE coin = ? AND txid IN ", list(txids), (coin,))
+        return sorted((_payment(row[0]) for row in rows), key=lambda payment: payment.number)
+
+    def open_payments(self, coin: str, states: Iterable[PaymentState], limit: int = 100_000) -> list[Payment]:
+        wanted = tuple(state.value for state in states)
+        sql = (
+            "SELECT doc FROM payment WHERE coin = ? AND state IN ('stored', 'sent', 'mined') "
+            f"AND state IN ({', '.join('?' * len(wanted))}) ORDER BY number LIMIT ?"
+        )
+        return [_payment(row[0]) for row in self._run(sql, (coin, *wanted, limit))]
+
+    def settling(self, coin: str, height: int) -> list[Payment]:
+        """Mined payments that are deep enough at this height."""
+        sql = "SELECT doc FROM payment WHERE coin = ? AND state = 'mined' AND mature <= ? ORDER BY number"
+        return [_payment(row[0]) for row in self._run(sql, (coin, height))]
+
+    def all_payments(self) -> Iterator[Payment]:
+        for row in self._run("SELECT doc FROM payment ORDER BY number"):
+            yield _payment(row[0])
+
+    # -- API keys, codes ----------------------------------------------------------------------------------------
+
+    def add_key(self, key: KeyRow) -> None:
+        self._note("account", key.id, key)
+        self._run(
+            "INSERT INTO account (id, service, key_hash, created, blocked) VALUES (?, ?, ?, ?, ?)",
+            (key.id, key.service, key.key_hash, key.created, int(key.blocked)),
+        )
+
+    def block_key(self, key: KeyRow) -> None:
+        self._note("account", key.id, key._replace(blocked=True))
+        self._run("UPDATE account SET blocked = 1 WHERE id = ?", (key.id,))
+
+    def key(self, service: str, key_hash: bytes) -> KeyRow | None:
+        sql = "SELECT id, service, key_hash, created, blocked FROM account WHERE service = ? AND key_hash = ?"
+        row = self._run(sql, (service, key_hash)).fetchone()
+        return None if row is None else _key_row(row)
+
+    def keys(self) -> list[KeyRow]:
+        sql = "SELECT id, service, key_hash, created, blocked FROM account ORDER BY service, created, id"
+        return [_key_row(row) for row in self._run(sql)]
+
+    def code(self, service: str, code: str) -> Code | None:
+        return self._one(_code, "SELECT doc FROM code WHERE service = ? AND code = ?", (service, code))
+
+    def put_code(self, code: Code) -> None:
+        raw = self._note("code", str(code.number), code)
+        self._run(
+            "INSERT INTO code (number, service, code, doc) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (number) DO UPDATE SET doc = excluded.doc",
+            (code.number, code.service, code.code, raw),
+        )
+
+    def all_codes(self) -> Iterator[Code]:
+        for row in self._run("SELECT doc FROM code ORDER BY number"):
+            yield _code(row[0])
+
+    # -- where we stand -----------------------------------------------------------------------------------------
+
+    def next(self, name: str) -> int:
+        """The next number of a counter: 1, 2, 3, ..."""
+        sql = (
+            "INSERT INTO counter (name, value) VALUES (?, 1) "
+            "ON CONFLICT (name) DO UPDATE SET value = counter.value + 1 RETURNING value"
+        )
+        return int(self._run(sql, (name,)).fetchone()[0])
+
+    def cursor(self, coin: str) -> tuple[int, str] | None:
+        """Height and hash of the last block taken in."""
+        sql = "SELECT height, hash FROM block WHERE coin = ? ORDER BY height DESC LIMIT 1"
+        row = self._run(sql, (coin,)).fetchone()
+        return None if row is None else (int(row[0]), str(row[1]))
+
+    def push_block(self, coin: str, height: int, block_hash: str, keep: int) -> None:
+        self._run("INSERT INTO block (coin, height, hash) VALUES (?, ?, ?)", (coin, height, block_hash))
+        self._run("DELETE FROM block WHERE coin = ? AND height <= ?", (coin, height - keep))
+
+    def pop_block(self, coin: str, height: int) -> None:
+        self._run("DELETE FROM block WHERE coin = ? AND height = ?", (coin, height))
+
+    def meta(self, key: str) -> str | None:
+        row = self._run("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_meta(self, key: str, value: str) -> None:
+        self._run(
+            "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            (key, value),
+        )
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _note(self, table: str, key: str, document: Any) -> bytes:
+        raw = _encode(document)
+        self._docs.append((table, key, ledger.digest(raw)))
+        return raw
+
+    def _one(self, decode: Callable[[bytes], T], sql: str, values: Sequence[Any]) -> T | None:
+        row = self._run(sql, values).fetchone()
+        return None if row is None else decode(row[0])
+
+    def _in(self, sql: str, wanted: list[Any], before: tuple[Any, ...] = ()) -> list[Row]:
+        """Rows for any number of values of an IN clause, in chunks."""
+        rows: list[Row] = []
+        for start in range(0, len(wanted), _CHUNK):
+            part = wanted[start : start + _CHUNK]
+            rows += self._run(f"{sql}({', '.join('?' * len(part))})", (*before, *part)).fetchall()
+        return rows
+
+
+def _key_row(row: Row) -> KeyRow:
+    return KeyRow(row[0], row[1], bytes(row[2]), int(row[3]), bool(row[4]))

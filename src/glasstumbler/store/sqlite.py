@@ -1,0 +1,239 @@
+"""The record in SQLite: WAL, synchronous FULL, one writer thread that commits requests in groups.
+
+A unit of work is a function of `Records`. The writer takes whatever waits in its queue into one transaction, each
+unit in a savepoint of its own, so that one that fails takes nothing along; what it returned is handed over only after
+the commit has reached the disk. Several processes may write to one folder: each takes the database's lock for the
+length of a group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from glasstumbler.errors import GlassTumblerError, StoreError
+from glasstumbler.store.records import Records
+
+T = TypeVar("T")
+Unit = Callable[[Records], T]
+_GROUP = 256
+"""Units in one commit."""
+_BUSY_SECONDS = 10
+VERSION = 1
+"""Of the schema: the number of the last migration."""
+
+
+class _Waiting(NamedTuple):
+    unit: Unit[Any]
+    future: Future[Any] | asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop | None
+
+
+class SqliteStore:
+    """`path` None: in a temporary folder that goes with it, for runs that leave only their dataset behind."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="glasstumbler-") if path is None else None
+        self._target = path or Path(self._temporary.name if self._temporary else "") / "record.db"
+        self._local = threading.local()
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._reader_lock = threading.Lock()
+        self._readers: list[sqlite3.Connection] = []
+        writer = self._connect()
+        _migrate(writer)
+        self._thread = threading.Thread(target=self._write_groups, args=(writer,), name="store-writer", daemon=True)
+        self._thread.start()
+        self._closed = False
+
+    # -- writing --------------------------------------------------------------------------------------------------
+
+    def write(self, unit: Unit[T]) -> T:
+        """Run a unit of work and wait until it is on disk. For threads, not for the event loop."""
+        future: Future[T] = Future()
+        self._put(_Waiting(unit, future, None))
+        return future.result()
+
+    def write_soon(self, unit: Unit[T]) -> asyncio.Future[T]:
+        """The same for the event loop."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._put(_Waiting(unit, future, loop))
+        return future
+
+    def waiting(self) -> int:
+        """Units that wait for the writer."""
+        return self._queue.qsize()
+
+    def _put(self, waiting: _Waiting) -> None:
+        if self._closed:
+            raise StoreError("the store is closed")
+        self._queue.put(waiting)
+
+    def _write_groups(self, connection: sqlite3.Connection) -> None:
+        while (first := self._queue.get()) is not None:
+            group, last = self._gather(first)
+            outcomes = _commit(connection, group)
+            _deliver(group, outcomes)
+            if last:
+                break
+        connection.close()
+
+    def _gather(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
+        group = [first]
+        while len(group) < _GROUP:
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if item is None:
+                return group, True
+            group.append(item)
+        return group, False
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    def read(self, unit: Unit[T]) -> T:
+        """Run a function of `Records` on this thread's reading connection; it sees what is committed."""
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._connect()
+            connection.execute("PRAGMA query_only = ON")
+            self._local.connection = connection
+            with self._reader_lock:
+                self._readers.append(connection)
+        return unit(Records(connection))
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Records]:
+        """One consistent view over many reads."""
+        connection = self._connect()
+        try:
+            connection.execute("BEGIN")
+            yield Records(connection)
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        """Finish what was put in, then close."""
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.put(None)
+        self._thread.join()
+        with self._reader_lock:
+            for connection in self._readers:
+                connection.close()
+        if self._temporary:
+            self._temporary.cleanup()
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(
+                self._target,
+                timeout=_BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
+            )
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {'OFF' if self._temporary else 'FULL'}")
+            connection.execute("PRAGMA cache_size = -65536")
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot open the store {self._target}: {error}") from None
+        return connection
+
+
+def _commit(connection: sqlite3.Connection, group: list[_Waiting]) -> list[tuple[Any, BaseException | None]]:
+    """Run the units in one transaction: (result, error) of each."""
+    outcomes: list[tuple[Any, BaseException | None]] = []
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        records = Records(connection)
+        for waiting in group:
+            outcomes.append(_run_unit(connection, records, waiting.unit))
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        failure = StoreError(f"the store did not take a change: {error}")
+        return [(None, failure)] * len(group)
+    return outcomes
+
+
+def _run_unit(connection: sqlite3.Connection, records: Records, unit: Unit[Any]) -> tuple[Any, BaseException | None]:
+    connection.execute("SAVEPOINT unit")
+    try:
+        result = unit(records)
+        records.finish()
+    except sqlite3.OperationalError:
+        raise  # the disk, not the unit: nothing of the group stands
+    except Exception as error:
+        connection.execute("ROLLBACK TO unit")
+        connection.execute("RELEASE unit")
+        records.forget()
+        return None, error
+    connection.execute("RELEASE unit")
+    return result, None
+
+
+def _deliver(group: list[_Waiting], outcomes: list[tuple[Any, BaseException | None]]) -> None:
+    """Hand results over: one wake-up of the event loop for the whole group."""
+    soon: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any, BaseException | None]]] = {}
+    for waiting, (result, error) in zip(group, outcomes, strict=True):
+        if isinstance(waiting.future, asyncio.Future):
+            if waiting.loop is not None:
+                soon.setdefault(waiting.loop, []).append((waiting.future, result, error))
+        else:
+            _set(waiting.future, result, error)
+    for loop, items in soon.items():
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_set_all, items)
+
+
+def _set_all(items: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
+    for future, result, error in items:
+        if not future.done():  # a client that went away has cancelled it; the unit stands all the same
+            _set(future, result, error)
+
+
+def _set(future: Future[Any] | asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Bring the schema up to VERSION, forwards only."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        have = connection.execute("PRAGMA user_version").fetchone()[0]
+        if have > VERSION:
+            raise StoreError(f"the store has version {have}, this program knows {VERSION}: use a newer program")
+        for number, script in _migrations():
+            if number > have:
+                for statement in script.split(";"):
+                    if statement.strip():
+                        connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {number}")
+        connection.execute("COMMIT")
+    except (sqlite3.Error, GlassTumblerError) as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        connection.close()
+        raise error if isinstance(error, StoreError) else StoreError(f"cannot prepare the store: {error}") from None
+
+
+def _migrations() -> list[tuple[int, str]]:
+    folder = resources.files("glasstumbler.store") / "migrations"
+    files = sorted((entry.name, entry) for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return [(int(name[:4]), entry.read_text()) for name, entry in files]
