@@ -1,0 +1,212 @@
+"""What waits to be mined: Bitcoin Core's relay rules, as far as they concern the kinds of coin used here.
+
+A transaction enters with all its inputs in the chain or in the mempool, its scripts judged, at least 1 sat/vB, no
+dust, and at most 25 relatives of either side. On networks with `replaceable` it may put out others under BIP 125.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+import msgspec
+
+from glasstumbler.chains import rules, script
+from glasstumbler.chains.base import Outpoint, Tx
+from glasstumbler.chains.coinview import Coin, CoinView, is_coinbase
+from glasstumbler.chains.networks import NetworkParameters
+from glasstumbler.chains.tx import WITNESS_SCALE, RawTx, parse
+from glasstumbler.errors import TransactionRefused
+from glasstumbler.money import ceil_div
+
+MIN_RELAY_RATE = 1
+"""sat/vB, and by so much more must a replacement pay."""
+MAX_RELATIVES = 25
+"""Transactions in a chain of waiting ones, on either side, itself included (Core: DEFAULT_ANCESTOR_LIMIT)."""
+MAX_EVICTED = 100
+MAX_WEIGHT = 400_000
+"""Of one transaction (Core: MAX_STANDARD_TX_WEIGHT)."""
+_REPLACEABLE = 0xFFFFFFFE
+"""BIP 125: a sequence below this opts in."""
+_VERSIONS = (1, 2)
+_PAYABLE = {True: frozenset({"p2pkh", "p2sh", "p2wpkh", "p2wsh", "p2tr"}), False: frozenset({"p2pkh", "p2sh"})}
+"""Kinds of output, with and without segwit."""
+_SPENDABLE = frozenset({"p2pkh", "p2sh", "p2wpkh", "p2tr"})
+"""Kinds that are spent here; p2wsh can only be paid to."""
+_NESTED = b"\x16\x00\x14"
+"""How a scriptSig begins that reveals a p2wpkh program: the only p2sh that is spent here."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A waiting transaction. `parents` and `children` are txids that wait too."""
+
+    tx: Tx
+    fee: int
+    weight: int
+    replaceable: bool
+    parents: set[str]
+    children: set[str]
+
+    @property
+    def vsize(self) -> int:
+        return ceil_div(self.weight, WITNESS_SCALE)
+
+
+class Mempool:
+    """Not safe from several threads. `view` is the chain that it stands on, `verify` the judge of scripts."""
+
+    def __init__(self, network: NetworkParameters, view: CoinView, dust: int, verify: rules.Verify) -> None:
+        self._network, self._view, self._dust, self._verify = network, view, dust, verify
+        self._spenders: dict[Outpoint, str] = {}
+        self.entries: dict[str, Entry] = {}
+        """By txid, in order of arrival: parents stand before their children."""
+
+    def accept(self, tx: Tx, returned: bool = False) -> set[str]:
+        """Let a transaction in; the txids that it put out. TransactionRefused otherwise, with nothing changed.
+
+        `returned`: these very bytes were accepted before and their block was taken back. Their scripts are not judged
+        again, and they may have more relatives: what was mined in many blocks now waits all at once.
+        """
+        parsed = parse(tx.raw)
+        weight = rules.weight(tx)
+        self._check_form(parsed, tx, weight)
+        coins = [self._coin(outpoint) for outpoint in tx.inputs]
+        _check_spendable(parsed, coins)
+        height = self._view.height + 1
+        fee = rules.check_spending(tx, coins, height)
+        rules.check_locks(parsed, coins, self._view, height)
+        entry = self._entry(parsed, tx, fee, weight)
+        if fee < entry.vsize * MIN_RELAY_RATE:
+            raise TransactionRefused("fee-too-low", f"{fee} for {entry.vsize} virtual bytes")
+        evicted = self._replaced(entry)
+        if not returned:
+            self._check_relatives(entry, evicted)
+            self._verify(parsed, tx.raw, [coin.output for coin in coins])
+        self.remove(evicted)
+        self._add(entry)
+        return evicted
+
+    def remove(self, txids: Iterable[str]) -> None:
+        """Take out these and nothing else: what still spends them would be left hanging."""
+        for txid in txids:
+            entry = self.entries.pop(txid)
+            for outpoint in entry.tx.inputs:
+                del self._spenders[outpoint]
+            for parent in entry.parents:
+                if parent in self.entries:
+                    self.entries[parent].children.discard(txid)
+            for child in entry.children:
+                if child in self.entries:
+                    self.entries[child].parents.discard(txid)
+
+    def struck(self, txs: Iterable[Tx]) -> set[str]:
+        """What leaves with a block of these transactions: they, and what they make impossible."""
+        gone: set[str] = set()
+        for tx in txs:
+            if tx.txid in self.entries:
+                gone.add(tx.txid)
+            else:
+                gone |= self.descendants({self._spenders[o] for o in tx.inputs if o in self._spenders})
+        return gone
+
+    def spender(self, outpoint: Outpoint) -> str | None:
+        """Txid of the waiting transaction that spends it."""
+        return self._spenders.get(outpoint)
+
+    def ancestors(self, txids: Collection[str]) -> set[str]:
+        """These and all that they build on, among the waiting."""
+        found = set(txids)
+        left = list(txids)
+        while left:
+            for parent in self.entries[left.pop()].parents - found:
+                found.add(parent)
+                left.append(parent)
+        return found
+
+    def descendants(self, txids: Collection[str]) -> set[str]:
+        """These and all that builds on them."""
+        found = set(txids)
+        left = list(txids)
+        while left:
+            for child in self.entries[left.pop()].children - found:
+                found.add(child)
+                left.append(child)
+        return found
+
+    def _check_form(self, parsed: RawTx, tx: Tx, weight: int) -> None:
+        if is_coinbase(tx):
+            raise TransactionRefused("other", "a coinbase stands in blocks only")
+        if rules.has_witness(tx) and not self._network.witness:
+            raise TransactionRefused("malformed", "a witness on a chain without")
+        if parsed.version not in _VERSIONS:
+            raise TransactionRefused("other", f"version {parsed.version}")
+        if weight > MAX_WEIGHT:
+            raise TransactionRefused("other", f"weight {weight} is above {MAX_WEIGHT}")
+        payable = _PAYABLE[self._network.witness]
+        for key, amount in tx.outputs:
+            found = script.classify(key)
+            if found is None or found[0] not in payable:
+                raise TransactionRefused("other", "an output of no standard kind")
+            if amount < self._dust:
+                raise TransactionRefused("dust", f"an output of {amount} is below {self._dust}")
+
+    def _coin(self, outpoint: Outpoint) -> Coin:
+        coin = self._view.coins.get(outpoint)
+        if coin is not None:
+            return coin
+        parent = self.entries.get(outpoint.txid)
+        if parent is None or outpoint.vout >= len(parent.tx.outputs):
+            raise TransactionRefused("missing-inputs", f"no coin {outpoint.txid}:{outpoint.vout}")
+        return Coin(*parent.tx.outputs[outpoint.vout], self._view.height + 1, False)
+
+    def _entry(self, parsed: RawTx, tx: Tx, fee: int, weight: int) -> Entry:
+        parents = {o.txid for o in tx.inputs if o.txid in self.entries}
+        signals = any(item.sequence < _REPLACEABLE for item in parsed.inputs)
+        inherits = any(self.entries[parent].replaceable for parent in parents)
+        return Entry(tx, fee, weight, signals or inherits, parents, set())
+
+    def _replaced(self, entry: Entry) -> set[str]:
+        """What must leave for this entry, after BIP 125; empty if nothing is in its way."""
+        rivals = {self._spenders[o] for o in entry.tx.inputs if o in self._spenders}
+        if not rivals:
+            return rivals
+        first = min(rivals)
+        if not self._network.replaceable:
+            raise TransactionRefused("conflict", f"{first} was seen first and spends the same")
+        if not all(self.entries[rival].replaceable for rival in rivals):
+            raise TransactionRefused("conflict", f"{first} spends the same and cannot be replaced")
+        evicted = self.descendants(rivals)
+        if len(evicted) > MAX_EVICTED or evicted & entry.parents:
+            raise TransactionRefused("conflict", "it would put out too many, or what it spends itself")
+        least = sum(self.entries[txid].fee for txid in evicted) + entry.vsize * MIN_RELAY_RATE
+        if entry.fee < least:
+            raise TransactionRefused("fee-too-low", f"a replacement must pay {least} and pays {entry.fee}")
+        for rival in map(self.entries.__getitem__, rivals):
+            if entry.fee * rival.weight <= rival.fee * entry.weight:
+                raise TransactionRefused("fee-too-low", "a replacement must pay a higher rate")
+        return evicted
+
+    def _check_relatives(self, entry: Entry, evicted: set[str]) -> None:
+        if not entry.parents:
+            return
+        ancestors = self.ancestors(entry.parents)
+        most = max(len(self.descendants((txid,)) - evicted) for txid in ancestors)
+        if len(ancestors) >= MAX_RELATIVES or most >= MAX_RELATIVES:
+            raise TransactionRefused("chain-limit", f"more than {MAX_RELATIVES} related transactions would wait")
+
+    def _add(self, entry: Entry) -> None:
+        txid = entry.tx.txid
+        self.entries[txid] = entry
+        for outpoint in entry.tx.inputs:
+            self._spenders[outpoint] = txid
+        for parent in entry.parents:
+            self.entries[parent].children.add(txid)
+
+
+def _check_spendable(parsed: RawTx, coins: Sequence[Coin]) -> None:
+    """The kinds whose signature operations can be told without running them: at most one an input."""
+    for item, coin in zip(parsed.inputs, coins, strict=True):
+        found = script.classify(coin.key)
+        if found is None or found[0] not in _SPENDABLE:
+            raise TransactionRefused("other", "spends an output of no kind that is spent here")
+        if found[0] == "p2sh" and not (item.script.startswith(_NESTED) and len(item.script) == 23):
+            raise TransactionRefused("other", "spends a p2sh output that holds no p2wpkh program")

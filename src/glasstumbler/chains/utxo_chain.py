@@ -1,0 +1,381 @@
+"""The in-process chains of btc, ltc and bch: one class over the table of networks.py.
+
+Every block passes our own checks (rules.py); a BTC block then passes Bitcoin Core's engine, in the same process, on a
+chain of its own that is kept in step. Nothing is shown before the block log has it, so a server that was killed
+comes back with every block and waiting transaction that it had shown.
+
+Two locks: `_making` lets one block be made at a time; `_lock` guards what readers see and is not held while the engine
+judges a mined block, so transactions are taken and questions answered meanwhile.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from glasstumbler.chains import blocks, guard, kernel, miner, rules, signing
+from glasstumbler.chains.base import Block, Format, Output, Place, Tx
+from glasstumbler.chains.blocklog import BlockLog, LoggedBlock
+from glasstumbler.chains.coinview import CoinView
+from glasstumbler.chains.faucet import Faucet
+from glasstumbler.chains.formats import FORMATS
+from glasstumbler.chains.keys import KeyRing
+from glasstumbler.chains.mempool import Entry, Mempool
+from glasstumbler.chains.networks import NETWORKS, NetworkParameters
+from glasstumbler.chains.tx import RawTx, to_tx
+from glasstumbler.clock import Clock
+from glasstumbler.errors import ChainError, StoreError, TransactionRefused
+
+START_HEIGHT = 250
+"""That a new chain is mined to, so that the faucet has 150 mature coinbases."""
+_BLOCK_SPACING = 600
+"""Seconds between the blocks of that beginning, the last of which is dated now."""
+_RECENT = 16
+_NO_BLOCK = "00" * 32
+_LAB = "lab"
+_FAUCET = "faucet"
+
+
+class UtxoChain:
+    """A `LabChain`. Make one with `open`.
+
+    `node` is "in-process"; where no wheel of Core's engine exists, "in-process, own checks only".
+    """
+
+    network = "regtest"
+    model = False
+
+    def __init__(self, coin: str, ring: KeyRing, clock: Clock, log: BlockLog, judge: kernel.Kernel | None) -> None:
+        self.coin = coin
+        self.format: Format = FORMATS[coin]
+        self.node = "in-process" if kernel.AVAILABLE or coin == "bch" else "in-process, own checks only"
+        self._parameters: NetworkParameters = NETWORKS[coin]
+        self._ring, self._clock, self._log, self._judge = ring, clock, log, judge
+        self._making, self._lock = threading.Lock(), threading.RLock()
+        self._view = CoinView()
+        self._verify = _verifier(self._parameters)
+        self._pool = Mempool(self._parameters, self._view, self.format.dust, self._verify)
+        self._recent: dict[str, Block] = {}
+        self._waiting: tuple[str, ...] | None = ()
+        secret = ring.secret(coin, _FAUCET, "float", 0)
+        self._faucet = Faucet(self.format, self._parameters.funding_kind, secret, self._pool)
+
+    @classmethod
+    def open(
+        cls, coin: str, ring: KeyRing, clock: Clock, folder: Path | None = None, start: int = START_HEIGHT
+    ) -> UtxoChain:
+        """The chain that is kept in `folder` (made if need be), or a new one in memory (None).
+
+        StoreError if the log cannot be used; ChainError if the engine's folder cannot.
+        """
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        log = BlockLog(folder / f"{coin}.blocks" if folder else None, coin)
+        judge = None
+        try:
+            if NETWORKS[coin].judged and kernel.AVAILABLE:
+                judge = kernel.Kernel(folder / f"{coin}-engine" if folder else None)
+            chain = cls(coin, ring, clock, log, judge)
+            chain._load()
+            chain._begin(start)
+        except BaseException:
+            if judge is not None:
+                judge.close()
+            log.close()
+            raise
+        return chain
+
+    # Reading
+
+    def tip(self) -> tuple[int, str]:
+        with self._lock:
+            return self._view.height, self._view.hashes[-1]
+
+    def block_hash(self, height: int) -> str | None:
+        with self._lock:
+            return self._view.hashes[height] if 0 <= height <= self._view.height else None
+
+    def block(self, block_hash: str) -> Block:
+        found = self._recent.get(block_hash)
+        if found is None:
+            logged = self._log.find(block_hash)
+            if logged is None:
+                raise ChainError(f"no block {block_hash} on this {self.coin} chain")
+            found = _block(logged)
+            with self._lock:
+                self._remember(found)
+        return found
+
+    def mempool(self) -> Collection[str]:
+        """A tuple that is made once after each change: safe to keep and to walk through."""
+        with self._lock:
+            if self._waiting is None:
+                self._waiting = tuple(self._pool.entries)
+            return self._waiting
+
+    def transaction(self, txid: str) -> Tx | None:
+        with self._lock:
+            entry = self._pool.entries.get(txid)
+            return entry.tx if entry else self._mined_transaction(txid)
+
+    def place(self, txid: str) -> Place | None:
+        with self._lock:
+            if txid in self._pool.entries:
+                return Place(None, None)
+            standing = self._view.standing.get(txid)
+            return Place(standing.height, self._view.hashes[standing.height]) if standing else None
+
+    # Sending
+
+    def broadcast(self, raw: bytes) -> str:
+        tx = to_tx(raw)
+        with self._lock:
+            if tx.txid not in self._pool.entries and tx.txid not in self._view.standing:
+                self._accept(tx)
+        return tx.txid
+
+    def pay(self, address: str, amount: int) -> str:
+        return self.pay_many([Output(self.format.key(address), amount)])
+
+    def pay_many(self, outputs: Sequence[Output]) -> str:
+        """NoFunds if the faucet has too little; TransactionRefused for an output that no node relays."""
+        if any(output.amount < self.format.dust for output in outputs):
+            raise TransactionRefused("dust", f"an output below {self.format.dust}")
+        with self._lock:
+            return self._send(self._faucet.sign(outputs).raw)
+
+    def fresh_address(self, kind: str | None = None) -> str:
+        index = self._log.next_number("fresh addresses")
+        secret = self._ring.secret(self.coin, _LAB, "lab", index)
+        return self.format.address(self.format.own_key(kind or self._parameters.funding_kind, secret))
+
+    # Making blocks
+
+    def mine(self, blocks: int = 1) -> int:
+        with self._making:
+            for _ in range(blocks):
+                self._mine()
+            return self._view.height
+
+    def submit(self, raw: bytes) -> str:
+        """Judge a block made elsewhere and make it the tip; its hash. BlockRefused if it breaks a rule or does not
+        follow the tip."""
+        with self._making:
+            return self._connect(raw)
+
+    def reorg(self, depth: int, forget: Collection[str] = ()) -> int:
+        """ChainError if the chain is not that long. The engine must follow, or everything stays as it was."""
+        with self._making, self._lock:
+            if not 1 <= depth <= self._view.height:
+                raise ChainError(f"a chain of {self._view.height} blocks cannot lose {depth}")
+            old_tip = self._view.hashes[-1]
+            taken = [self.block(block_hash) for block_hash in self._view.hashes[-depth:]]
+            waiting = [entry.tx for entry in self._pool.entries.values()]
+            for block in reversed(taken):
+                self._view.disconnect(block.txs, self._source)
+            try:
+                self._branch(depth + 1, old_tip)
+            except BaseException:
+                for block in taken:
+                    self._view.connect(block.hash, block.time, block.txs)
+                raise
+            returned = [tx for block in taken for tx in block.txs[1:]] + waiting
+            self._refill_mempool([tx for tx in returned if tx.txid not in set(forget)], waiting)
+            self._faucet.recount(self._view)
+            return self._view.height
+
+    def close(self) -> None:
+        """Harmless if done already."""
+        with self._making, self._lock:
+            if self._judge is not None:
+                self._judge.close()
+            self._log.close()
+
+    # Within
+
+    def _accept(self, tx: Tx) -> None:
+        gone = self._pool.accept(tx)
+        self._log.wait([(tx.txid, tx.raw)], gone)
+        self._waiting = None
+
+    def _send(self, raw: bytes) -> str:
+        """A transaction of the faucet's."""
+        tx = to_tx(raw)
+        try:
+            self._accept(tx)
+        except TransactionRefused:
+            self._faucet.recount(self._view)
+            raise
+        self._faucet.sent(tx)
+        return tx.txid
+
+    def _mine(self) -> None:
+        with self._lock:
+            for refill in self._faucet.refills():
+                self._send(refill.raw)
+            raw = self._build(miner.choose(self._pool.entries.values()), self._clock.now())
+        self._connect(raw)
+
+    def _build(self, entries: Sequence[Entry], now: int, ahead: int = 0) -> bytes:
+        """`ahead`: blocks built but not yet in the log."""
+        view = self._view
+        latest = kernel.latest_time() if self._judge is not None else None
+        when = max(view.median_time(view.height) + 1, now if latest is None else min(now, latest))
+        place = miner.Place(view.height + 1, view.hashes[-1], when, self._log.count() + ahead)
+        return miner.build(self._parameters, place, entries, self._faucet.key)
+
+    def _check(self, raw: bytes) -> rules.Checked:
+        """Only under `_making`, so that the view does not move; the mempool may."""
+        with self._lock:
+            judged = {txid: entry.tx.raw for txid, entry in self._pool.entries.items()}
+        return rules.check_block(raw, self._parameters, self._view, judged, self._verify)
+
+    def _connect(self, raw: bytes) -> str:
+        checked = self._check(raw)
+        if self._judge is not None:
+            self._judge.process(raw, checked.hash)
+        height = self._view.height + 1
+        with self._lock:
+            gone = self._pool.struck(checked.txs)
+            self._log.append([LoggedBlock(height, checked.hash, self._view.hashes[-1], raw)], gone)
+            self._pool.remove(gone)
+            self._view.connect(checked.hash, checked.time, checked.txs)
+            self._faucet.mined(checked.txs, height)
+            previous = self._view.hashes[-2]
+            self._remember(Block(height, checked.hash, previous, checked.time, checked.txs))
+            self._waiting = None
+        return checked.hash
+
+    def _branch(self, length: int, old_tip: str) -> None:
+        """Empty blocks on the view's tip, which the engine takes for its chain with the last of them. If it does not,
+        the view is left where it was."""
+        made: list[tuple[LoggedBlock, rules.Checked]] = []
+        try:
+            for number in range(length):
+                raw = self._build((), self._clock.now(), number)
+                checked = rules.check_block(raw, self._parameters, self._view, {}, self._verify)
+                logged = LoggedBlock(self._view.height + 1, checked.hash, self._view.hashes[-1], raw)
+                self._view.connect(checked.hash, checked.time, checked.txs)
+                made.append((logged, checked))
+                if self._judge is not None:
+                    self._judge.process(raw, checked.hash if number == length - 1 else old_tip)
+            self._log.append([logged for logged, _ in made])
+        except BaseException:
+            for _, checked in reversed(made):
+                self._view.disconnect(checked.txs, self._source)
+            raise
+
+    def _refill_mempool(self, candidates: Sequence[Tx], waited: Sequence[Tx]) -> None:
+        self._pool.remove([tx.txid for tx in waited])
+        left = list(candidates)
+        while left:
+            refused = [tx for tx in left if not self._try(tx)]
+            if len(refused) == len(left):
+                break
+            left = refused  # a child may have stood before its parent: canonical order
+        arrived = [(txid, entry.tx.raw) for txid, entry in self._pool.entries.items()]
+        self._log.wait(arrived, [tx.txid for tx in waited])
+        self._waiting = None
+
+    def _try(self, tx: Tx) -> bool:
+        try:
+            self._pool.accept(tx, returned=True)
+        except TransactionRefused:
+            return False
+        return True
+
+    def _mined_transaction(self, txid: str) -> Tx | None:
+        return self._source(txid) if txid in self._view.standing else None
+
+    def _source(self, txid: str) -> Tx:
+        height, offset, size = self._view.standing[txid]
+        return to_tx(self._log.piece(self._view.hashes[height], offset, size))
+
+    def _remember(self, block: Block) -> None:
+        self._recent[block.hash] = block
+        while len(self._recent) > _RECENT:
+            del self._recent[next(iter(self._recent))]
+
+    # Opening
+
+    def _load(self) -> None:
+        if self._log.height() < 0:
+            genesis = self._parameters.genesis
+            self._log.append([LoggedBlock(0, blocks.block_hash(genesis), _NO_BLOCK, genesis)])
+        guard.check_node(self.coin, genesis=self._log.hash_at(0) or "none")
+        for logged in self._log.chain():
+            self._replay(logged)
+        if self._judge is not None:
+            self._reconcile(self._judge)
+        gone = []
+        for raw in self._log.waiting():
+            tx = to_tx(raw)
+            try:
+                self._pool.accept(tx)
+            except TransactionRefused:
+                gone.append(tx.txid)
+        self._log.wait((), gone)
+        self._waiting = None
+        self._faucet.recount(self._view)
+
+    def _replay(self, logged: LoggedBlock) -> None:
+        """What the log holds was judged before it was written: only its order and integrity are looked at."""
+        header, txs = blocks.parse_block(logged.raw)
+        tip = self._view.hashes[-1] if self._view.hashes else _NO_BLOCK
+        if header.previous != tip or blocks.block_hash(logged.raw) != logged.hash:
+            raise StoreError(f"the {self.coin} block log is damaged at height {logged.height}")
+        self._view.connect(logged.hash, header.time, txs if logged.height else ())
+
+    def _reconcile(self, judge: kernel.Kernel) -> None:
+        """After a crash either side may be ahead: the engine writes its databases late, the log its last block after
+        the engine has judged it. The longer chain is the later one."""
+        height, tip = judge.tip()
+        common = min(height, self._view.height)
+        while judge.hash_at(common) != self._view.hashes[common]:
+            common -= 1
+        if height > self._view.height:
+            self._follow(judge, common)
+            return
+        for logged in self._log.chain(common + 1):
+            judge.process(logged.raw, logged.hash if logged.height > height else tip)
+
+    def _follow(self, judge: kernel.Kernel, common: int) -> None:
+        """Take over what the engine has above `common`."""
+        for block_hash in reversed(self._view.hashes[common + 1 :]):
+            self._view.disconnect(self.block(block_hash).txs, self._source)
+        added: list[LoggedBlock] = []
+        for raw in judge.raw_blocks(common + 1):
+            checked = rules.check_block(raw, self._parameters, self._view, {}, self._verify)
+            added.append(LoggedBlock(self._view.height + 1, checked.hash, self._view.hashes[-1], raw))
+            self._view.connect(checked.hash, checked.time, checked.txs)
+        self._log.append(added)
+
+    def _begin(self, start: int) -> None:
+        """Mine a new chain to its start, and in one more block the coins of the faucet's purse."""
+        if self._view.height >= start:
+            return
+        now = self._clock.now()
+        while self._view.height < start:
+            self._connect(self._build((), now - (start - self._view.height - 1) * _BLOCK_SPACING))
+        self._mine()
+
+
+def _block(logged: LoggedBlock) -> Block:
+    header, txs = blocks.parse_block(logged.raw)
+    return Block(logged.height, logged.hash, logged.previous, header.time, txs)
+
+
+def _verifier(network: NetworkParameters) -> rules.Verify:
+    """Core's engine where it knows the coin's scripts and is there; else our own check of the standard kinds."""
+    if network.engine_scripts and kernel.AVAILABLE:
+        return _verify_by_engine
+
+    def verify(parsed: RawTx, raw: bytes, spent: Sequence[Output]) -> None:
+        signing.verify(parsed, spent, network.coin)
+
+    return verify
+
+
+def _verify_by_engine(parsed: RawTx, raw: bytes, spent: Sequence[Output]) -> None:
+    kernel.verify_inputs(raw, spent)
