@@ -190,6 +190,7 @@ def sign_transfer(secret: bytes, nonce: int, to: bytes, value: int, max_fee: int
     return Signed("0x" + keccak256(raw).hex(), raw, TRANSFER_GAS * max_fee)
 
 
+@lru_cache(maxsize=16_384)
 def read_transfer(raw: bytes) -> Transfer:
     """A raw transaction, its sender recovered. TransactionRefused: malformed, bad-signature, other (no plain transfer
     of ours: another type, data, an access list, a contract's creation)."""
