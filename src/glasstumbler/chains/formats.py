@@ -10,7 +10,7 @@ from glasstumbler.chains import addresses, signing
 from glasstumbler.chains import script as scripts
 from glasstumbler.chains.base import Output, Signed, Spend
 from glasstumbler.chains.keys import public_key
-from glasstumbler.chains.tx import WITNESS_SCALE, RawIn, RawTx, compact_size, serialise, txid
+from glasstumbler.chains.tx import WITNESS_SCALE, RawIn, RawTx, compact_size, identify
 from glasstumbler.errors import TransactionRefused
 from glasstumbler.money import ceil_div
 
@@ -82,7 +82,7 @@ class UtxoFormat:
                 ]
             )
         )
-        return Signed(txid(signed), serialise(signed), fee)
+        return Signed(*identify(signed), fee)
 
     def _spent(self, spends: Sequence[Spend]) -> tuple[Output, ...]:
         """What the inputs spend: only BIP 341 signs it."""

@@ -18,6 +18,7 @@ from coincurve import PublicKey
 ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 """Of the group of secp256k1."""
 
+SECRET_SIZE: Final = 32
 HARDENED: Final = 1 << 31
 
 BRANCHES: Final[dict[str, int]] = {"deposit": 0, "change": 1, "sweep": 2, "float": 3, "lab": 4}
@@ -26,7 +27,9 @@ BRANCHES: Final[dict[str, int]] = {"deposit": 0, "change": 1, "sweep": 2, "float
 @lru_cache(maxsize=1 << 16)
 def public_key(secret: bytes) -> bytes:
     """Compressed public key, 33 bytes. ValueError for a secret that is no private key."""
-    return PublicKey.from_secret(secret).format()
+    if len(secret) != SECRET_SIZE:
+        raise ValueError("a private key has 32 bytes")
+    return PublicKey.from_valid_secret(secret).format()
 
 
 class Node(NamedTuple):

@@ -5,10 +5,13 @@ A key's forms follow BIP 16 (p2sh), BIP 141 (p2wpkh, p2wsh), BIP 86 and BIP 341 
 
 from __future__ import annotations
 
-from hashlib import new, sha256
+import hashlib
+from collections.abc import Callable
+from hashlib import sha256
 from typing import Final
 
 from coincurve import PublicKey
+from Crypto.Hash import RIPEMD160
 
 from glasstumbler.chains.keys import ORDER, public_key
 
@@ -24,8 +27,20 @@ _TEMPLATES: Final[dict[int, tuple[tuple[str, bytes, bytes], ...]]] = {
 """By length of the whole script: kind, what stands before the payload, what stands after it."""
 
 
+def _ripemd160() -> Callable[[bytes], bytes]:
+    """OpenSSL 3.0 as some systems ship it has no RIPEMD-160; pycryptodome's is slower but always there."""
+    try:
+        hashlib.new("ripemd160")
+    except ValueError:
+        return lambda data: RIPEMD160.new(data).digest()
+    return lambda data: hashlib.new("ripemd160", data).digest()
+
+
+ripemd160 = _ripemd160()
+
+
 def hash160(data: bytes) -> bytes:
-    return new("ripemd160", sha256(data).digest()).digest()
+    return ripemd160(sha256(data).digest())
 
 
 def tagged_hash(tag: str, data: bytes) -> bytes:

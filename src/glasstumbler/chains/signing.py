@@ -22,6 +22,7 @@ from coincurve.context import GLOBAL_CONTEXT
 
 from glasstumbler.chains import script as scripts
 from glasstumbler.chains.base import Output
+from glasstumbler.chains.keys import SECRET_SIZE
 from glasstumbler.chains.tx import (
     RawTx,
     compact_size,
@@ -148,6 +149,8 @@ class _Signer(PrivateKey):
     """A private key that signs ECDSA: the library's own works out two public keys that this does not need."""
 
     def __init__(self, secret: bytes) -> None:
+        if len(secret) != SECRET_SIZE:  # the C library reads that many, whatever it is given
+            raise ValueError("a private key has 32 bytes")
         self.secret = secret
         self.context = GLOBAL_CONTEXT
 

@@ -17,6 +17,8 @@ from glasstumbler.errors import TransactionRefused
 WITNESS_SCALE: Final = 4
 """Weight units per virtual byte (BIP 141)."""
 
+_MARKER = b"\0\1"
+
 _U16 = Struct("<H").unpack_from
 _U32 = Struct("<I").unpack_from
 _U64 = Struct("<Q").unpack_from
@@ -99,7 +101,7 @@ def _read(raw: bytes, start: int) -> tuple[Tx, int]:
         raise _malformed("the bytes end too early")
     whole = raw[start:end]
     stripped = raw[start : start + 4] + raw[body:tail] + raw[at:end] if segwit else whole
-    return Tx(double_sha256(stripped)[::-1].hex(), inputs, outputs, whole), end
+    return Tx(_text(stripped), inputs, outputs, whole), end
 
 
 def _read_outpoints(raw: bytes, at: int) -> tuple[tuple[Outpoint, ...], int]:
@@ -189,17 +191,33 @@ def output_bytes(outputs: Sequence[Output]) -> bytes:
 
 def serialise(tx: RawTx, with_witness: bool = True) -> bytes:
     """Consensus bytes; a transaction without any witness has only the one form."""
-    parts = [tx.version.to_bytes(4, "little")]
-    witnesses = b""
-    if with_witness and any(item.witness for item in tx.inputs):
-        parts.append(b"\0\1")
-        witnesses = b"".join([_witness_bytes(item.witness) for item in tx.inputs])
-    parts.append(compact_size(len(tx.inputs)))
+    return b"".join(_whole(tx) if with_witness else _stripped(tx, _body(tx)))
+
+
+def identify(tx: RawTx) -> tuple[str, bytes]:
+    """(txid, consensus bytes) in one go."""
+    body = _body(tx)
+    return _text(b"".join(_stripped(tx, body))), b"".join(_whole(tx, body))
+
+
+def _body(tx: RawTx) -> bytes:
+    """Inputs and outputs: what both forms share."""
+    parts = [compact_size(len(tx.inputs))]
     for outpoint, script, sequence, _ in tx.inputs:
         parts += (outpoint_bytes(outpoint), compact_size(len(script)), script, sequence.to_bytes(4, "little"))
-    parts += (compact_size(len(tx.outputs)), output_bytes(tx.outputs), witnesses)
-    parts.append(tx.locktime.to_bytes(4, "little"))
+    parts += (compact_size(len(tx.outputs)), output_bytes(tx.outputs))
     return b"".join(parts)
+
+
+def _stripped(tx: RawTx, body: bytes) -> tuple[bytes, ...]:
+    return tx.version.to_bytes(4, "little"), body, tx.locktime.to_bytes(4, "little")
+
+
+def _whole(tx: RawTx, body: bytes | None = None) -> tuple[bytes, ...]:
+    version, body, locktime = _stripped(tx, _body(tx) if body is None else body)
+    if not any(item.witness for item in tx.inputs):
+        return version, body, locktime
+    return version, _MARKER, body, *[_witness_bytes(item.witness) for item in tx.inputs], locktime
 
 
 def _witness_bytes(items: tuple[bytes, ...]) -> bytes:
@@ -207,11 +225,11 @@ def _witness_bytes(items: tuple[bytes, ...]) -> bytes:
 
 
 def txid(tx: RawTx) -> str:
-    return double_sha256(serialise(tx, with_witness=False))[::-1].hex()
+    return _text(serialise(tx, with_witness=False))
 
 
 def wtxid(tx: RawTx) -> str:
-    return double_sha256(serialise(tx))[::-1].hex()
+    return _text(serialise(tx))
 
 
 def weight(tx: RawTx) -> int:
@@ -221,6 +239,10 @@ def weight(tx: RawTx) -> int:
 
 def vsize(tx: RawTx) -> int:
     return -(-weight(tx) // WITNESS_SCALE)
+
+
+def _text(data: bytes) -> str:
+    return double_sha256(data)[::-1].hex()
 
 
 def _malformed(text: str) -> TransactionRefused:
