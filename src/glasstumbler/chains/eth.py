@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from glasstumbler.chains.base import Block, Output
-from glasstumbler.chains.blocklog import BlockLog, LoggedBlock
 from glasstumbler.chains.eth_format import (
     CHAIN_ID,
     TRANSFER_GAS,
@@ -89,17 +88,16 @@ class Header(NamedTuple):
 
 
 class EthChain(LoggedChain[Transfer]):
-    """LabChain of chains/base.py. `keys` are the laboratory's: the faucet's and the fresh addresses come from them."""
+    """LabChain of chains/base.py. `ring` is the laboratory's: the faucet's and the fresh addresses come from them."""
 
     coin = "eth"
 
-    def __init__(self, clock: Clock, keys: KeyRing, folder: Path | None = None) -> None:
-        """`folder` None: in memory. Otherwise `eth.sqlite` there, made or reopened."""
+    def __init__(self, ring: KeyRing, clock: Clock, folder: Path | None = None) -> None:
         check_node("eth", chain_id=CHAIN_ID)
-        super().__init__(clock, BlockLog(folder / "eth.sqlite" if folder else None, "eth"))
+        super().__init__(clock, folder)
         self.format = EthFormat()
-        self._keys = keys
-        self._faucets = [keys.secret("eth", "faucet", "float", index) for index in range(_FAUCETS)]
+        self._ring = ring
+        self._faucets = [ring.secret("eth", "faucet", "float", index) for index in range(_FAUCETS)]
         self._turn = 0
         self._state = EthState({own_address(secret): _FAUCET_BALANCE for secret in self._faucets})
         self._headers: list[Header] = []
@@ -107,11 +105,7 @@ class EthChain(LoggedChain[Transfer]):
         self._queues: dict[bytes, dict[int, Transfer]] = {}
         self._spending: dict[bytes, int] = {}
         self._incoming: dict[bytes, int] = {}
-        self._genesis = _genesis(self._state)
-        if self._log.height() < 0:
-            raw = _block_bytes(self._genesis, [])
-            self._log.append([LoggedBlock(0, self._genesis.hash(), _hash_text(self._genesis.previous), raw)])
-        self._open()
+        self._open(_block_bytes(_genesis(self._state), []))
 
     def account(self, address: str) -> Account:
         """Balance and nonce after the tip."""
@@ -134,7 +128,7 @@ class EthChain(LoggedChain[Transfer]):
 
     def fresh_address(self, kind: str | None = None) -> str:
         with self._lock:
-            secret = self._keys.secret("eth", "lab", "lab", self._log.next_number("fresh"))
+            secret = self._ring.secret("eth", "lab", "lab", self._log.next_number("fresh"))
             return self.format.address(self.format.own_key(kind or "account", secret))
 
     def _pay(self, output: Output) -> str:
@@ -230,8 +224,6 @@ class EthChain(LoggedChain[Transfer]):
     def _connect(self, raw: bytes, block: Block) -> None:
         header, transfers = _read_block(raw)
         if header.height == 0:
-            if header != self._genesis:
-                raise BlockRefused("this chain was begun with another seed")
             self._headers.append(header)
             self._undo.append({})
             return

@@ -278,6 +278,6 @@ class EthFormat:
             raise ChainError("change stays in the sender's own account")
         fee = spend.amount - sum(output.amount for output in outputs)
         max_fee, rest = divmod(fee, TRANSFER_GAS)
-        if max_fee <= 0 or rest:
-            raise ChainError(f"a fee of {fee} wei is no positive multiple of {TRANSFER_GAS}")
+        if max_fee < 0 or rest:
+            raise ChainError(f"a fee of {fee} wei is no multiple of {TRANSFER_GAS}")
         return sign_transfer(spend.secret, spend.outpoint.vout, payout.key, payout.amount, max_fee)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable
+from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from glasstumbler.chains.base import Block, Format, Place, Tx
 from glasstumbler.chains.blocklog import BlockLog, LoggedBlock
 from glasstumbler.clock import Clock
-from glasstumbler.errors import ChainError, TransactionRefused
+from glasstumbler.errors import BlockRefused, ChainError, TransactionRefused
 
 
 class Waiting(Protocol):
@@ -45,9 +46,12 @@ class LoggedChain(Generic[T]):
     node = "in-process"
     model = False
 
-    def __init__(self, clock: Clock, log: BlockLog) -> None:
+    def __init__(self, clock: Clock, folder: Path | None) -> None:
+        """`folder` None: in memory; otherwise COIN.blocks there, made or reopened. StoreError if it cannot be used."""
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
         self._clock = clock
-        self._log = log
+        self._log = BlockLog(folder / f"{self.coin}.blocks" if folder else None, self.coin)
         self._lock = threading.RLock()
         self._blocks: list[Block] = []
         self._heights: dict[str, int] = {}
@@ -168,15 +172,26 @@ class LoggedChain(Generic[T]):
 
     # Inside.
 
-    def _open(self) -> None:
-        """Play the log's blocks and waiting transactions again."""
-        self._made = self._log.count()
-        for logged in self._log.chain():
-            self._push(logged.raw, self._decode(logged.raw))
-        self._bring_back(self._log.waiting(), set())
+    def _open(self, genesis: bytes) -> None:
+        """Play the log's blocks and waiting transactions again. BlockRefused if it begins with another block."""
+        try:
+            if self._log.height() < 0:
+                first = self._decode(genesis)
+                self._log.append([LoggedBlock(0, first.hash, first.previous, genesis)])
+            self._made = self._log.count()
+            for logged in self._log.chain():
+                if logged.height == 0 and logged.raw != genesis:
+                    raise BlockRefused(f"the {self.coin} chain in this folder was begun with another seed")
+                self._push(logged.raw, self._decode(logged.raw))
+            self._bring_back(self._log.waiting(), set())
+        except BaseException:
+            self._log.close()
+            raise
 
     def _grow(self, count: int, pool: dict[str, T]) -> None:
         """Blocks at the tip, logged in one go; none at all if the log cannot be written."""
+        if count < 1:
+            return
         waiting = dict(pool)
         made: list[LoggedBlock] = []
         for _ in range(count):
