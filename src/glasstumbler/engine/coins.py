@@ -48,6 +48,10 @@ class Coin(msgspec.Struct, omit_defaults=True):
     """Number of the payment that spends it."""
     booked: bool = True
     """False while the chain has taken it back: the ledger does not count it."""
+    made_by: int | None = None
+    """Number of the payment of ours that created it (change, sweep)."""
+    sources: list[str] = []
+    """Where accounts hold money: the transactions that paid into this coin."""
 
 
 class Choice(NamedTuple):

@@ -36,6 +36,7 @@ from glasstumbler.errors import (
     BadFee,
     BadShares,
     Malformed,
+    NotATestNetwork,
     OutOfBounds,
 )
 from glasstumbler.money import parse, percent, text
@@ -126,6 +127,8 @@ def _check_addresses(wishes: tuple[Wish, ...], key_of: KeyOf) -> None:
             key = key_of(wish.address)
         except BadAddress as error:
             raise BadAddress(error.text, wish.field) from None
+        except NotATestNetwork as error:
+            raise BadAddress(str(error), wish.field) from None
         if key in seen:
             raise BadAddress("the address occurs twice", wish.field)
         seen.add(key)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 from glasstumbler.engine.order import Order, PlannedOutput, Swap, Terms
-from glasstumbler.engine.policy import FeeRule, SwapPolicy
-from glasstumbler.money import PPM, ceil_div, percent
+from glasstumbler.engine.policy import CodeTier, CoinPolicy, FeeRule, SwapPolicy
+from glasstumbler.money import PLACES, PPM, ceil_div, percent
 
 PICO = 10**12
 """Piconero of 1 XMR."""
@@ -84,7 +84,7 @@ def amounts(order: Order, rule: FeeRule) -> list[int]:
 
 def xmr_for(btc: int, rate: int, places: int) -> int:
     """Piconero that buy `btc` sat at `rate` sat for 1 XMR, rounded up to `places` decimals."""
-    step = 10 ** (12 - places)
+    step: int = 10 ** (12 - places)
     return ceil_div(ceil_div(btc * PICO, rate), step) * step
 
 
@@ -118,3 +118,10 @@ def accept_partial(order: Order, rate: int) -> tuple[Terms, Swap]:
 def sat_per_xmr(price: str) -> int:
     """Rate of a plain decimal price, BTC for 1 XMR."""
     return int(Fraction(price) * 10**8)
+
+
+def least_fee(policy: CoinPolicy, volume: int, coin: str, tiers: Sequence[CodeTier]) -> int:
+    """The lowest service fee, ppm, for a customer who has mixed `volume` base units under a code."""
+    whole = 10 ** PLACES[coin]
+    discount = max((tier.discount_ppm for tier in tiers if volume >= tier.volume * whole), default=0)
+    return max(policy.min_fee_ppm - discount, 0)

@@ -213,6 +213,19 @@ class Records:
         for row in self._run(sql):
             yield Watched(row[0], bytes(row[1]), *row[2:])
 
+    def float_keys(self, service: str, coin: str) -> list[Watched]:
+        """Keys that were set aside for the coins a service begins with, in the order they were made."""
+        sql = (
+            "SELECT coin, key, service, branch, idx, kind, order_number FROM watch "
+            "WHERE service = ? AND coin = ? AND branch = 'float' ORDER BY idx"
+        )
+        return [Watched(row[0], bytes(row[1]), *row[2:]) for row in self._run(sql, (service, coin))]
+
+    def float_places(self, service: str, coin: str) -> set[int]:
+        """Indices of those that were paid."""
+        rows = self._run("SELECT doc FROM coin WHERE service = ? AND coin = ?", (service, coin))
+        return {coin.index for coin in (_coin(row[0]) for row in rows) if coin.branch == "float"}
+
     # -- deposits -----------------------------------------------------------------------------------------------
 
     def put_deposit(self, deposit: Deposit, mature: int | None) -> None:
@@ -284,6 +297,11 @@ class Records:
     def coin_at(self, coin: str, txid: str, vout: int) -> Coin | None:
         sql = "SELECT doc FROM coin WHERE coin = ? AND txid = ? AND vout = ?"
         return self._one(_coin, sql, (coin, txid, vout))
+
+    def account_coin(self, coin: str, address: str) -> Coin | None:
+        """The unspent coin of an account, the one at its highest nonce."""
+        sql = "SELECT doc FROM coin WHERE coin = ? AND txid = ? ORDER BY vout DESC LIMIT 1"
+        return self._one(_coin, sql, (coin, address))
 
     def coins_in(self, coin: str, txids: Collection[str]) -> list[Coin]:
         rows = self._in("SELECT doc FROM coin WHERE coin = ? AND txid IN ", list(txids), (coin,))

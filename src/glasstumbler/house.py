@@ -1,0 +1,250 @@
+"""The whole laboratory in one object: chains, record, services, and the turn that moves them on.
+
+A turn takes in what the chains have done, pays what is due, and goes on until nothing moves. It runs in one thread at
+a time; requests are answered beside it.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from glasstumbler import services, settings
+from glasstumbler.behaviour import Behaviours
+from glasstumbler.chains.base import LabChain, Output
+from glasstumbler.chains.eth import EthChain
+from glasstumbler.chains.keys import KeyRing
+from glasstumbler.chains.lightning import LightningNetwork
+from glasstumbler.chains.monero import MoneroChain
+from glasstumbler.chains.utxo_chain import UtxoChain
+from glasstumbler.clock import Clock
+from glasstumbler.engine import ledger, price
+from glasstumbler.engine.policy import Policy, SwapPolicy
+from glasstumbler.errors import ChainError, SettingsError
+from glasstumbler.opening import Opener
+from glasstumbler.pay import Payer
+from glasstumbler.service import Service, Surroundings
+from glasstumbler.store.records import Records, Watched
+from glasstumbler.store.sqlite import SqliteStore
+from glasstumbler.vault import Vault, key_row
+from glasstumbler.wallet import Wallet
+from glasstumbler.watch import Watch
+
+_MOST_ROUNDS = 1_000
+log = structlog.get_logger()
+
+
+class HouseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of the laboratory as a whole."""
+
+    rate_limits: str = "documented"
+    """`documented`, or `off` for load tests."""
+    chains: tuple[str, ...] = ("btc", "bch", "ltc", "eth", "xmr", "lightning")
+    """Which chains run; a service offers the coins that are there."""
+
+
+class Rates:
+    """The price of 1 XMR: a seeded walk over time, until the laboratory sets it."""
+
+    def __init__(self, seed: bytes, clock: Clock) -> None:
+        self._seed, self._clock = seed, clock
+        self.fixed: int | None = None
+
+    def rate(self, swap: SwapPolicy) -> int:
+        if self.fixed is not None:
+            return self.fixed
+        return price.rate(self._seed, self._clock.now(), swap.base_rate, swap.swing_ppm)
+
+
+class House:
+    def __init__(
+        self,
+        folder: Path | None,
+        vault: Vault,
+        clock: Clock,
+        seed: int | None = None,
+        tables: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`folder` None: nothing outlives the run. `seed` None: randomness is the system's."""
+        self.folder, self.vault, self.clock = folder, vault, clock
+        self._seed = seed
+        tables = dict(tables or {})
+        self.settings = settings.over(HouseSettings(), tables.pop("lab", {}), "lab")
+        unknown = sorted(set(tables) - set(services.SERVICES))
+        if unknown:
+            raise SettingsError(f"no service is called {unknown[0]!r}; known: lab, {', '.join(services.SERVICES)}")
+        self.policies, dialect_settings = _policies(tables, self.settings.chains)
+        self.store = SqliteStore(folder / "record.db" if folder else None)
+        self.chains = self._open_chains()
+        self.lightning = self._open_lightning()
+        self.behaviours = Behaviours()
+        self.rates = Rates(vault.derive("price"), clock)
+        self.wallet = Wallet(vault.wallet_seed, self.chains)
+        self._watches = [Watch(self.store, chain, self.policies, clock) for chain in self.chains.values()]
+        self._payer = Payer(
+            self.store, self.chains, self.policies, self.wallet, clock, self._chance("coins"), self.behaviours,
+            self.lightning,
+        )  # fmt: skip
+        self.services = self._open_services(dialect_settings)
+        self._turning = threading.Lock()
+
+    # -- putting together -----------------------------------------------------------------------------------------
+
+    def _chance(self, purpose: str) -> random.Random:
+        if self._seed is None:
+            return random.SystemRandom()
+        return random.Random(f"{self._seed}:{purpose}")  # noqa: S311
+
+    def _open_chains(self) -> dict[str, LabChain]:
+        folder = self.folder / "chains" if self.folder else None
+        ring = KeyRing(self.vault.derive("lab seed"))
+        makers: dict[str, Callable[[], LabChain]] = {
+            "btc": lambda: UtxoChain.open("btc", ring, self.clock, folder),
+            "bch": lambda: UtxoChain.open("bch", ring, self.clock, folder),
+            "ltc": lambda: UtxoChain.open("ltc", ring, self.clock, folder),
+            "eth": lambda: EthChain(ring, self.clock, folder),
+            "xmr": lambda: MoneroChain(ring, self.clock, folder),
+        }
+        return {coin: make() for coin, make in makers.items() if coin in self.settings.chains}
+
+    def _open_lightning(self) -> LightningNetwork | None:
+        if "lightning" not in self.settings.chains:
+            return None
+        folder = self.folder / "chains" if self.folder else None
+        payers = [slug for slug, policy in self.policies.items() if "msat" in policy.coins]
+        return LightningNetwork(KeyRing(self.vault.derive("lab seed")), self.clock, folder, payers)
+
+    def _open_services(self, dialect_settings: Mapping[str, msgspec.Struct]) -> dict[str, Service]:
+        around = Surroundings(
+            self.store, self.chains, self.lightning, self.rates, self.clock, self.vault, self.behaviours
+        )
+        found: dict[str, Service] = {}
+        for slug, policy in self.policies.items():
+            opener = Opener(
+                slug, policy, self.chains, self.wallet, self._chance(f"orders {slug}"), self.vault.letter_key
+            )
+            dialect = services.SERVICES[slug].dialect(dialect_settings[slug])
+            found[slug] = Service(opener, dialect, around, self.settings.rate_limits == "documented")
+        return found
+
+    # -- moving on ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """First keys and the services' own coins, where they are not there yet; then catch up."""
+        self.turn()
+        for slug, policy in self.policies.items():
+            self._give_first_key(slug)
+            for coin in policy.coins:
+                self._give_float(slug, coin)
+        self.turn()
+
+    def turn(self) -> None:
+        """Until nothing moves: chains are watched, what is due is paid."""
+        with self._turning:
+            for _ in range(_MOST_ROUNDS):
+                moved = [watch.sync() for watch in self._watches]
+                if not (self._payer.run() or any(moved)):
+                    return
+            raise ChainError("the laboratory does not come to rest")
+
+    def advance(self, seconds: int) -> int:
+        """Let time pass; everything due on the way happens at its own time. The new time."""
+        goal = self.clock.now() + seconds
+        while (wake := self._next_due(goal)) is not None:
+            self.clock.advance(wake - self.clock.now())
+            self.turn()
+        self.clock.advance(goal - self.clock.now())
+        self.turn()
+        return goal
+
+    def _next_due(self, goal: int) -> int | None:
+        wake = self.store.read(lambda records: records.next_wake(self.clock.now()))
+        return wake if wake is not None and wake <= goal else None
+
+    def close(self) -> None:
+        self.store.close()
+        for chain in self.chains.values():
+            chain.close()
+        if self.lightning is not None:
+            self.lightning.close()
+
+    # -- the first time -------------------------------------------------------------------------------------------
+
+    def _give_first_key(self, slug: str) -> None:
+        row = key_row(slug, self.vault.first_key(slug), self.clock.now())
+
+        def unit(records: Records) -> None:
+            if records.key(slug, row.key_hash) is None:
+                records.add_key(row)
+                records.append(ledger.Entry("key added", row.created, slug))
+
+        if any(endpoint.private for endpoint in self.services[slug].dialect.endpoints.values()):
+            self.store.write(unit)
+
+    def _give_float(self, slug: str, coin: str) -> None:
+        """The keys are stored first; what the chain then still owes them is paid (again after a crash)."""
+        if coin == "msat":
+            self._note_channel(slug)
+            return
+        policy, done = self.policies[slug].coins[coin], f"floated:{slug}:{coin}"
+        if not policy.float_pieces or self.store.read(lambda records: records.meta(done)):
+            return
+        planned = self.store.write(partial(self._plan_float, slug, coin))
+        chain = self.chains[coin]
+        chain.mine(1)
+        self.turn()
+        have = self.store.read(lambda records: records.float_places(slug, coin))
+        missing = [Output(key.key, policy.float_amount) for key in planned if key.place not in have]
+        if missing:
+            chain.pay_many(missing)
+            chain.mine(1)
+            self.turn()
+        self.store.write(lambda records: records.set_meta(done, "yes"))
+
+    def _plan_float(self, slug: str, coin: str, records: Records) -> list[Watched]:
+        planned = records.float_keys(slug, coin)
+        if planned:
+            return planned
+        policy, now = self.policies[slug].coins[coin], self.clock.now()
+        planned = [
+            self.wallet.watch_new(records, coin, slug, policy.change_kind, "float") for _ in range(policy.float_pieces)
+        ]
+        records.append(ledger.Entry("float planned", now, slug))
+        return planned
+
+    def _note_channel(self, slug: str) -> None:
+        if self.lightning is None:
+            return
+        capacity, now = self.lightning.capacity(slug), self.clock.now()
+
+        def unit(records: Records) -> None:
+            if records.meta(f"channel:{slug}") is None:
+                records.set_meta(f"channel:{slug}", str(capacity))
+                postings = ledger.move("msat", (ledger.CHANNEL, capacity), (ledger.FLOAT, -capacity))
+                records.append(ledger.Entry("float", now, slug, None, postings))
+
+        self.store.write(unit)
+
+
+def _policies(
+    tables: Mapping[str, Any], chains: tuple[str, ...]
+) -> tuple[dict[str, Policy], dict[str, msgspec.Struct]]:
+    """Each service's policy and dialect settings; coins whose chain does not run are left out."""
+    policies: dict[str, Policy] = {}
+    dialects: dict[str, msgspec.Struct] = {}
+    here = {"msat" if chain == "lightning" else chain for chain in chains}
+    for slug, kind in services.SERVICES.items():
+        table = dict(tables.get(slug, {}))
+        api = table.pop("api", {})
+        policy = settings.over(kind.policy, table, slug)
+        coins = {coin: value for coin, value in policy.coins.items() if coin in here}
+        policies[slug] = msgspec.structs.replace(policy, coins=coins)
+        dialects[slug] = settings.over(kind.settings(), api, f"{slug}.api")
+    return policies, dialects

@@ -1,0 +1,246 @@
+"""Orders -> chain: what is due is signed, stored, sent and, where it has to be, sent again or built anew.
+
+1. One unit of work claims due outputs, chooses and reserves coins, signs, stores the raw bytes and writes the entry.
+2. The stored bytes are broadcast; doing it twice is harmless.
+3. What is stored but not seen is broadcast again. What the chain refuses because a coin under it is gone is built
+   anew from the coins that are left, sharing one with the first where any is left, so that only one can be mined.
+4. The watch settles what is confirmed, and sends back here what a reorganisation took out.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import partial
+from typing import Protocol
+
+from glasstumbler.behaviour import Behaviours
+from glasstumbler.chains.base import Chain
+from glasstumbler.claim import LIGHTNING, Claim, Due
+from glasstumbler.clock import Clock
+from glasstumbler.engine import desk, ledger
+from glasstumbler.engine.order import Order, OutputState, State
+from glasstumbler.engine.payment import Payment, PaymentState
+from glasstumbler.engine.policy import Policy
+from glasstumbler.errors import PaymentFailed, Rejection, TransactionRefused
+from glasstumbler.store.records import Records
+from glasstumbler.store.sqlite import SqliteStore
+from glasstumbler.wallet import Wallet
+
+_PAGE = 200
+"""Orders in one unit of work."""
+_OPEN = 2_000
+"""Payments that are looked at in one round of sending."""
+_REBUILD = frozenset(("missing-inputs", "conflict", "nonce", "funds"))
+"""Refusals that say a coin under the payment is gone."""
+
+
+class LightningPaid(Protocol):
+    @property
+    def preimage(self) -> str: ...
+    @property
+    def fee_msat(self) -> int: ...
+
+
+class LightningPayer(Protocol):
+    def pay(self, payer: str, invoice: str, key: str) -> LightningPaid:
+        """Idempotent by `key`, the payment hash. PaymentFailed or a Rejection if it cannot be paid."""
+        ...
+
+
+class Payer:
+    def __init__(
+        self,
+        store: SqliteStore,
+        chains: Mapping[str, Chain],
+        policies: Mapping[str, Policy],
+        wallet: Wallet,
+        clock: Clock,
+        chance: random.Random,
+        behaviours: Behaviours,
+        lightning: LightningPayer | None = None,
+    ) -> None:
+        self._store, self._chains, self._policies, self._wallet = store, chains, policies, wallet
+        self._clock, self._chance, self._behaviours, self._lightning = clock, chance, behaviours, lightning
+
+    def run(self) -> bool:
+        """Do everything that is due; True if anything was done."""
+        moved = self._claim_all()
+        moved = self._sweep_all() or moved
+        moved = self._send_all() or moved
+        return self._send_lightning() or moved
+
+    # -- claiming -------------------------------------------------------------------------------------------------
+
+    def _claim_all(self) -> bool:
+        moved, after = False, (-1, 0)
+        while True:
+            now = self._clock.now()
+            page, done = self._store.write(partial(self._claim_page, now, after))
+            moved = moved or done
+            if page is None:
+                return moved
+            after = page
+
+    def _claim_page(self, now: int, after: tuple[int, int], records: Records) -> tuple[tuple[int, int] | None, bool]:
+        """((wake, number) of the last order looked at, or None at the end; whether anything was done)."""
+        orders = records.due_orders(now, _PAGE, after)
+        if not orders:
+            return None, False
+        last = orders[-1]
+        page = (desk.wake(last) or now, last.number)
+        moved = False
+        due: dict[tuple[str, str], list[Due]] = defaultdict(list)
+        for order in orders:
+            if order.state in (State.AWAITING, State.UNDERPAID):
+                moved = self._expire(records, order, now) or moved
+            elif self._behaviours.payout(order.service) == "fail":
+                self._fail(records, order, now, "the laboratory asked for it")
+                moved = True
+            elif self._behaviours.payout(order.service) != "stall":
+                due[order.service, order.payout_coin].append(Due(order, _due_indexes(order, now)))
+        for (service, coin), mine in due.items():
+            claim = self._claim(records, service, coin, now)
+            moved = claim.pay(mine) or moved
+        return page, moved
+
+    def _expire(self, records: Records, order: Order, now: int) -> bool:
+        postings = desk.expire(order, now)
+        for deposit in records.deposits_of(order.number):
+            if deposit.account == ledger.owed(order.number):
+                deposit.account = ledger.SHORT
+                records.put_deposit(deposit, None)
+        records.save_order(order)
+        records.append(ledger.Entry("expired", now, order.service, order.number, postings))
+        return True
+
+    def _fail(self, records: Records, order: Order, now: int, why: str) -> None:
+        postings = desk.fail(order, now)
+        records.save_order(order)
+        records.append(ledger.Entry("failed", now, order.service, order.number, postings, detail={"reason": why}))
+
+    def _claim(self, records: Records, service: str, coin: str, now: int) -> Claim:
+        chain = self._chains.get(coin)
+        return Claim(records, service, self._policies[service], coin, chain, self._wallet, self._chance, now)
+
+    # -- sweeping -------------------------------------------------------------------------------------------------
+
+    def _sweep_all(self) -> bool:
+        moved = False
+        for service, policy in self._policies.items():
+            if policy.sweep_every is None:
+                continue
+            for coin in policy.coins:
+                if not self._chains[coin].format.one_to_one:
+                    moved = self._store.write(partial(self._sweep, service, coin)) or moved
+        return moved
+
+    def _sweep(self, service: str, coin: str, records: Records) -> bool:
+        now, policy, name = self._clock.now(), self._policies[service], f"swept:{service}:{coin}"
+        if now < int(records.meta(name) or 0) + (policy.sweep_every or 0):
+            return False
+        records.set_meta(name, str(now))
+        ready = [c for c in records.ready_coins(service, coin, _OPEN) if c.branch == "deposit"][: policy.max_inputs]
+        if len(ready) < policy.sweep_least:
+            return False
+        return self._claim(records, service, coin, now).sweep(ready)
+
+    # -- sending --------------------------------------------------------------------------------------------------
+
+    def _send_all(self) -> bool:
+        moved = False
+        for coin, chain in self._chains.items():
+            waiting = self._store.read(partial(_on_their_way, coin))
+            sent: list[int] = []
+            height = chain.tip()[0]
+            known = set(chain.mempool()) if waiting else set()
+            for payment in waiting:
+                if payment.txid in known:
+                    if payment.state is PaymentState.STORED:
+                        sent.append(payment.number)
+                elif self._broadcast(chain, payment):
+                    sent.append(payment.number)
+            if sent:
+                self._store.write(partial(self._mark_sent, sent, height))
+                moved = True
+        return moved
+
+    def _broadcast(self, chain: Chain, payment: Payment) -> bool:
+        """True if the payment was stored only and the network has it now."""
+        try:
+            chain.broadcast(bytes.fromhex(payment.raw))
+        except TransactionRefused as refused:
+            if refused.reason in _REBUILD:
+                self._store.write(partial(self._rebuild, payment.number, refused.reason))
+            return False
+        return payment.state is PaymentState.STORED
+
+    def _mark_sent(self, numbers: list[int], height: int, records: Records) -> None:
+        now, by_service = self._clock.now(), defaultdict(list)
+        for payment in records.payments(numbers).values():
+            if payment.state is PaymentState.STORED:
+                payment.state, payment.sent_at = PaymentState.SENT, height
+                records.save_payment(payment)
+                by_service[payment.service].append(payment.txid)
+        for service, txids in by_service.items():
+            records.append(ledger.Entry("broadcast", now, service, detail={"txids": txids}))
+
+    def _send_lightning(self) -> bool:
+        """Intents become payments. The network knows a payment by its hash, so asking again pays nothing twice."""
+        if self._lightning is None:
+            return False
+        waiting = self._store.read(lambda records: records.open_payments(LIGHTNING, (PaymentState.STORED,), _OPEN))
+        for payment in waiting:
+            try:
+                paid = self._lightning.pay(payment.service, payment.raw, payment.txid)
+            except (PaymentFailed, Rejection) as error:
+                self._store.write(partial(self._lightning_failed, payment.number, str(error)))
+            else:
+                self._store.write(partial(self._lightning_paid, payment.number, paid.preimage, paid.fee_msat))
+        return bool(waiting)
+
+    def _lightning_paid(self, number: int, preimage: str, fee: int, records: Records) -> None:
+        payment, now = records.payment(number), self._clock.now()
+        payment.state, payment.preimage, payment.fee = PaymentState.SETTLED, preimage, fee
+        records.save_payment(payment)
+        order = records.order_by_number(payment.carried[0].order)
+        desk.settle(order, [0], now)
+        records.save_order(order)
+        postings = ledger.move(LIGHTNING, (ledger.MINER, fee), (ledger.CHANNEL, -fee))
+        records.append(ledger.Entry("lightning paid", now, payment.service, order.number, postings))
+
+    def _lightning_failed(self, number: int, reason: str, records: Records) -> None:
+        """What was set aside comes back, and is owed to nobody but booked as unpaid."""
+        payment, now = records.payment(number), self._clock.now()
+        payment.state, payment.reason = PaymentState.FAILED, reason
+        records.save_payment(payment)
+        order, amount = records.order_by_number(payment.carried[0].order), payment.carried[0].amount
+        order.outputs[0].state = OutputState.PENDING
+        postings = ledger.move(LIGHTNING, (ledger.CHANNEL, amount), (ledger.owed(order.number), -amount))
+        postings += desk.fail(order, now)
+        records.save_order(order)
+        records.append(ledger.Entry("failed", now, payment.service, order.number, postings, detail={"reason": reason}))
+
+    # -- building anew --------------------------------------------------------------------------------------------
+
+    def _rebuild(self, number: int, reason: str, records: Records) -> None:
+        """A payment that can no longer be mined gives its outputs to a new one."""
+        old = records.payment(number)
+        if old.state not in (PaymentState.STORED, PaymentState.SENT):
+            return
+        now = self._clock.now()
+        claim = self._claim(records, old.service, old.coin, now)
+        claim.replace(old, reason)
+
+
+def _on_their_way(coin: str, records: Records) -> list[Payment]:
+    return records.open_payments(coin, (PaymentState.STORED, PaymentState.SENT), _OPEN)
+
+
+def _due_indexes(order: Order, now: int) -> list[int]:
+    return [
+        index
+        for index, output in enumerate(order.outputs)
+        if output.state is OutputState.PENDING and output.due is not None and output.due <= now
+    ]

@@ -1,0 +1,323 @@
+"""Requests -> orders: one service as its clients meet it.
+
+A request is read by the dialect, checked (key, maintenance, rate limit), done, and written by the dialect; every
+error leaves in the dialect's own shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import structlog
+
+from glasstumbler import swap as swaps
+from glasstumbler.behaviour import Behaviours
+from glasstumbler.chains.base import Chain
+from glasstumbler.clock import Clock
+from glasstumbler.dialects.base import Dialect, Request, Response, Result
+from glasstumbler.engine import commands as ask
+from glasstumbler.engine import desk, plan
+from glasstumbler.engine.ledger import Entry
+from glasstumbler.engine.order import Order, OutputState, State
+from glasstumbler.engine.payment import Payment, PaymentState
+from glasstumbler.engine.policy import SwapPolicy
+from glasstumbler.errors import (
+    BadAddress,
+    BadPaymentUrl,
+    GlassTumblerError,
+    KeyBlocked,
+    KeyMissing,
+    Maintenance,
+    Malformed,
+    NoRoute,
+    NotATestNetwork,
+    OutOfFunds,
+    Overloaded,
+    UnknownOrder,
+    WrongState,
+)
+from glasstumbler.limits import Limiter
+from glasstumbler.money import text
+from glasstumbler.opening import Opener
+from glasstumbler.store.records import Records
+from glasstumbler.store.sqlite import SqliteStore
+from glasstumbler.vault import Vault, key_row
+
+_MOST_WAITING = 2_000
+"""Units of work in the store's queue, past which new orders are refused."""
+_ON_ITS_WAY = frozenset((PaymentState.SENT, PaymentState.MINED, PaymentState.SETTLED))
+log = structlog.get_logger()
+
+
+class Lightning(Protocol):
+    """The Lightning network as a payer sees it."""
+
+    def check(self, payer: str, invoice: str) -> ask.Route:
+        """Routes and their chance of success; InvoiceUsed if the invoice was paid before."""
+        ...
+
+
+class Rates(Protocol):
+    def rate(self, swap: SwapPolicy) -> int:
+        """Sat for 1 XMR, now."""
+        ...
+
+
+class Surroundings(NamedTuple):
+    """What all services share."""
+
+    store: SqliteStore
+    chains: Mapping[str, Chain]
+    lightning: Lightning | None
+    rates: Rates
+    clock: Clock
+    vault: Vault
+    behaviours: Behaviours
+
+
+class Service:
+    def __init__(self, opener: Opener, dialect: Dialect, around: Surroundings, limited: bool = True) -> None:
+        self.slug, self.policy, self.dialect = opener.service, opener.policy, dialect
+        self._opener, self._around = opener, around
+        self._store, self._chains, self._clock = around.store, around.chains, around.clock
+        self._limiter = Limiter(dialect.limits if limited else {}, around.clock)
+
+    async def handle(self, request: Request) -> Response:
+        try:
+            self._around.behaviours.answer(self.slug)
+            call = self.dialect.read(request)
+            if isinstance(call, Response):
+                return call
+            if self._around.behaviours.of(self.slug).maintenance:
+                self._refuse_in_maintenance(call)
+            account = self._account(call)
+            self._limiter.take(call.limit, request.peer)
+            result = await self.answer(call.command, account.id if account else "")
+            return self.dialect.write(call, result, account)
+        except GlassTumblerError as error:
+            return self.dialect.refuse(error, request)
+        except Exception:
+            log.exception("unexpected", service=self.slug, method=request.method, path=request.path)
+            return self.dialect.refuse(GlassTumblerError("internal error"), request)
+
+    async def answer(self, command: ask.Command, account: str) -> Result:
+        """Do what is asked, without any wire format."""
+        result: Result = await _HANDLERS[type(command)](self, command, account)
+        return result
+
+    # -- who asks -------------------------------------------------------------------------------------------------
+
+    def _refuse_in_maintenance(self, call: ask.Call) -> None:
+        if not self.dialect.endpoints[call.endpoint].in_maintenance:
+            raise Maintenance("the service is under maintenance")
+
+    def _account(self, call: ask.Call) -> ask.Account | None:
+        if not call.private:
+            return None
+        if not call.key:
+            raise KeyMissing("the API key is missing")
+        wanted = key_row(self.slug, call.key, 0)
+        row = self._store.read(lambda records: records.key(self.slug, wanted.key_hash))
+        if row is None:
+            raise KeyMissing("the API key is not known")
+        if row.blocked:
+            raise KeyBlocked("the account is blocked")
+        return self._around.vault.account(row)
+
+    # -- orders ---------------------------------------------------------------------------------------------------
+
+    async def open_mix(self, command: ask.OpenMix, account: str) -> ask.OrderView:
+        chain = self._chains.get(command.coin)
+        key_of = chain.format.key if chain is not None else _no_chain
+        least = self._least_fees(command.code).get(command.coin, 0) if self.policy.choose_fee else 0
+        dust = chain.format.dust if chain is not None else 0
+        draft = desk.plan_mix(command, self.policy, key_of, least, dust, self._opener.chance)
+        return await self._open(draft, account)
+
+    async def open_swap(self, command: ask.OpenSwap, account: str) -> ask.OrderView:
+        if command.payment_url is not None:
+            raise BadPaymentUrl("the laboratory fetches no payment requests", "pp_url")
+        rate = self._rate()
+        if command.invoice is not None:
+            return await self._open(self._plan_lightning(command.invoice, rate), account)
+        draft = swaps.plan_on_chain(command, self._swap, rate, self._chains["btc"].format)
+        self._check_funds(draft.swap.amount if draft.swap else 0)
+        return await self._open(draft, account)
+
+    def _plan_lightning(self, given: str, rate: int) -> desk.Draft:
+        invoice = swaps.read_invoice(given, self._clock.now())
+        draft = swaps.plan_lightning(invoice, given, self._swap, rate)
+        route = self._route(given)
+        if route.routes == 0 or route.probability * 1_000_000 < self._swap.min_probability_ppm:
+            raise NoRoute("the payment is unlikely to succeed", "ln_invoice")
+        return draft
+
+    async def _open(self, draft: desk.Draft, account: str) -> ask.OrderView:
+        if self._store.waiting() > _MOST_WAITING:
+            raise Overloaded("too many orders at once")
+        now = self._clock.now()
+        order = await self._store.write_soon(partial(self._opener.open, draft, account, now))
+        log.info("order", service=self.slug, order=order.id, coin=order.coin)
+        return ask.OrderView(order, now)
+
+    def _check_funds(self, sat: int) -> None:
+        """The swap pays from its own coins: more than they are cannot be promised."""
+        ready = self._store.read(lambda records: records.ready_coins(self.slug, "btc", self.policy.max_inputs))
+        if sum(coin.amount for coin in ready) <= sat:
+            raise OutOfFunds("the service has not enough coins for this order")
+
+    async def find_order(self, command: ask.FindOrder, account: str) -> ask.OrderView:
+        return self._store.read(lambda records: self.view(records, self._mine(records, command.id, account)))
+
+    def _mine(self, records: Records, name: str, account: str) -> Order:
+        order = records.order(self.slug, name)
+        if order is None or order.account != account:
+            raise UnknownOrder("no such order")
+        return order
+
+    async def list_orders(self, command: ask.ListOrders, account: str) -> ask.Page:
+        def read(records: Records) -> ask.Page:
+            orders = records.orders_of(self.slug, account, command.limit, command.offset)
+            views = tuple(self.view(records, order) for order in orders)
+            return ask.Page(views, records.count_orders(self.slug, account), command.limit, command.offset)
+
+        return self._store.read(read)
+
+    async def accept_partial(self, command: ask.AcceptPartial, account: str) -> ask.OrderView:
+        now = self._clock.now()
+
+        def unit(records: Records) -> ask.OrderView:
+            order = self._mine(records, command.id, account)
+            self._check_partial(order)
+            desk.accept_partial(order, now, self.policy.fee_rule)
+            records.save_order(order)
+            records.append(Entry("partial accepted", now, self.slug, order.number))
+            return self.view(records, order)
+
+        return await self._store.write_soon(unit)
+
+    def _check_partial(self, order: Order) -> None:
+        swap = order.swap
+        if swap is None or order.state is not State.UNDERPAID or swap.invoice is not None:
+            raise WrongState("only an underpaid order on chain takes a partial payment", "uuid")
+        least = self._chains["btc"].format.dust
+        if plan.partial(order, plan.sat_per_xmr(swap.price)) < least:
+            raise WrongState("what was paid buys less than can be sent", "uuid")
+
+    def view(self, records: Records, order: Order) -> ask.OrderView:
+        """An order with what its chains say of it now."""
+        now = self._clock.now()
+        numbers = {output.payment for output in order.outputs if output.payment is not None}
+        payments = records.payments(numbers) if numbers else {}
+        sent = tuple(self._sent(order, payments))
+        return ask.OrderView(order, now, sent, self._confirmations(records, order))
+
+    def _sent(self, order: Order, payments: Mapping[int, Payment]) -> list[ask.Sent]:
+        found: list[ask.Sent] = []
+        for index, output in enumerate(order.outputs):
+            payment = payments.get(output.payment or 0)
+            if payment is None or payment.state not in _ON_ITS_WAY:
+                continue
+            if output.state is OutputState.CLAIMED:
+                output.state = OutputState.SENT
+            lightning = payment.coin not in self._chains
+            depth = 0 if payment.height is None else self._chains[payment.coin].tip()[0] - payment.height + 1
+            amount = output.amount or 0
+            found.append(ask.Sent(index, amount, payment.txid, depth, lightning, payment.preimage))
+        return found
+
+    def _confirmations(self, records: Records, order: Order) -> int:
+        if not order.seen or order.seen < plan.needed(order):
+            return -1
+        live = [d for d in records.deposits_of(order.number) if d.state is not desk.DepositState.GONE]
+        tip = self._chains[order.coin].tip()[0]
+        return min((0 if d.height is None else tip - d.height + 1 for d in live), default=-1)
+
+    # -- questions ------------------------------------------------------------------------------------------------
+
+    @property
+    def _swap(self) -> SwapPolicy:
+        if self.policy.swap is None:
+            raise Malformed("this service swaps nothing")
+        return self.policy.swap
+
+    def _rate(self) -> int:
+        return self._around.rates.rate(self._swap)
+
+    def _route(self, invoice: str) -> ask.Route:
+        if self._around.lightning is None:
+            raise NoRoute("there is no Lightning network here", "ln_invoice")
+        return self._around.lightning.check(self.slug, invoice)
+
+    def _least_fees(self, code: str | None) -> dict[str, int]:
+        """The lowest service fee in each coin, ppm; a code's volume takes its discount off."""
+        volume: dict[str, int] = {}
+        if code is not None:
+            known = self._store.read(lambda records: records.code(self.slug, code))
+            if known is None:
+                raise Malformed("no such code", "bm_code")
+            volume = known.volume
+        return {
+            coin: plan.least_fee(policy, volume.get(coin, 0), coin, self.policy.code_tiers)
+            for coin, policy in self.policy.coins.items()
+        }
+
+    async def check_price(self, command: ask.CheckPrice, account: str) -> ask.Price:
+        rate, swap = self._rate(), self._swap
+        sat, piconero = swaps.quote(command.amount, command.currency, command.amount_field, swap, rate)
+        swaps.check_bounds(sat, swap.lower, swap.upper, command.amount_field)
+        return ask.Price(sat, piconero, text(rate, "btc"), plan.confirmations_for(sat, swap))
+
+    async def check_route(self, command: ask.CheckRoute, account: str) -> ask.Route:
+        swaps.read_invoice(command.invoice, self._clock.now())
+        return self._route(command.invoice)
+
+    async def parameters(self, command: ask.AskParameters, account: str) -> ask.Parameters:
+        swap = self._swap
+        return ask.Parameters(
+            price=text(self._rate(), "btc"),
+            lower=swap.lower,
+            upper=swap.upper,
+            zero_conf=swap.zero_conf,
+            zero_conf_max=swap.zero_conf_max,
+            ln_lower=swap.ln_lower,
+            ln_upper=swap.ln_upper,
+        )
+
+    async def status(self, command: ask.AskStatus, account: str) -> ask.Now:
+        return ask.Now(self._clock.now())
+
+    async def check_address(self, command: ask.CheckAddress, account: str) -> bool:
+        try:
+            self._chains[command.coin].format.key(command.address)
+        except (BadAddress, NotATestNetwork):
+            return False
+        return True
+
+    async def code_info(self, command: ask.AskCode, account: str) -> ask.Fees:
+        return ask.Fees(self._least_fees(command.code))
+
+    async def fee_info(self, command: ask.AskFees, account: str) -> ask.Fees:
+        return ask.Fees({coin: policy.per_output for coin, policy in self.policy.coins.items()})
+
+
+def _no_chain(address: str) -> bytes:
+    raise BadAddress("no chain of this coin runs here")
+
+
+_HANDLERS: Mapping[type[ask.Command], Callable[[Service, Any, str], Awaitable[Any]]] = {
+    ask.OpenMix: Service.open_mix,
+    ask.OpenSwap: Service.open_swap,
+    ask.FindOrder: Service.find_order,
+    ask.ListOrders: Service.list_orders,
+    ask.AcceptPartial: Service.accept_partial,
+    ask.CheckPrice: Service.check_price,
+    ask.CheckRoute: Service.check_route,
+    ask.AskParameters: Service.parameters,
+    ask.AskStatus: Service.status,
+    ask.CheckAddress: Service.check_address,
+    ask.AskCode: Service.code_info,
+    ask.AskFees: Service.fee_info,
+}

@@ -1,0 +1,386 @@
+"""What one block, or one look at the mempool, does to the record. Always inside one unit of work."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
+
+from glasstumbler.chains.base import Chain, Tx
+from glasstumbler.engine import desk, ledger
+from glasstumbler.engine.coins import Coin, Origin
+from glasstumbler.engine.desk import Deposit, DepositState
+from glasstumbler.engine.order import OPEN_STATES, Order, OutputState, State
+from glasstumbler.engine.payment import Payment, PaymentState
+from glasstumbler.engine.policy import Policy
+from glasstumbler.store.records import Records, Watched
+
+
+class Arrival(NamedTuple):
+    """An output of a transaction that pays to a key of ours."""
+
+    watched: Watched
+    txid: str
+    vout: int
+    amount: int
+    height: int | None
+
+
+def arrivals(records: Records, coin: str, txs: Iterable[Tx], height: int | None) -> list[Arrival]:
+    """Outputs that pay to keys of ours, in order of the chain."""
+    txs = list(txs)
+    watched = records.watched(coin, {output.key for tx in txs for output in tx.outputs})
+    if not watched:
+        return []
+    return [
+        Arrival(watched[output.key], tx.txid, vout, output.amount, height)
+        for tx in txs
+        for vout, output in enumerate(tx.outputs)
+        if output.key in watched
+    ]
+
+
+class Turn:
+    """`height` is the chain's after the block."""
+
+    def __init__(self, records: Records, chain: Chain, policies: Mapping[str, Policy], now: int, height: int) -> None:
+        self._records, self._chain, self._policies = records, chain, policies
+        self._coin, self._now, self._height = chain.coin, now, height
+
+    # -- deposits -------------------------------------------------------------------------------------------------
+
+    def arrived(self, found: list[Arrival]) -> None:
+        """Deposits of orders, order by order; the float; and what nobody expected."""
+        by_order: dict[int, list[Arrival]] = defaultdict(list)
+        for arrival in found:
+            if arrival.watched.order is not None:
+                by_order[arrival.watched.order].append(arrival)
+            else:
+                self._own_arrival(arrival)
+        orders = self._records.orders_by_number(by_order)
+        for number, mine in by_order.items():
+            self._order_arrivals(orders[number], mine)
+
+    def _order_arrivals(self, order: Order, found: list[Arrival]) -> None:
+        deposits = {(d.txid, d.vout): d for d in self._records.deposits_of(order.number)}
+        postings: list[ledger.Posting] = []
+        touched = False
+        for arrival in found:
+            deposit = deposits.get((arrival.txid, arrival.vout))
+            if deposit is None:
+                deposit = Deposit(
+                    self._coin, arrival.txid, arrival.vout, order.number, order.service, arrival.amount, self._now
+                )
+                deposits[arrival.txid, arrival.vout] = deposit
+            elif deposit.state is not DepositState.GONE and arrival.height in (None, deposit.height):
+                continue  # known: the mempool is looked at anew after a restart or a reorganisation
+            if deposit.state is DepositState.GONE:
+                deposit.state = DepositState.SEEN
+            deposit.height = arrival.height
+            postings += self._credit_if_ripe(order, deposit, arrival.watched)
+            touched = True
+        if touched:
+            self._reckon(order, deposits.values(), postings, "deposit")
+
+    def mature(self) -> None:
+        """Deposits and payments that are deep enough now."""
+        by_order: dict[int, list[Deposit]] = defaultdict(list)
+        for deposit in self._records.maturing(self._coin, self._height):
+            by_order[deposit.order].append(deposit)
+        for number, ripe in by_order.items():
+            order = self._records.order_by_number(number)
+            key = self._chain.format.key(order.address)
+            watched = self._records.watched(self._coin, [key])[key]
+            outpoints = {(d.txid, d.vout) for d in ripe}
+            deposits = self._records.deposits_of(number)
+            postings: list[ledger.Posting] = []
+            for deposit in deposits:
+                if (deposit.txid, deposit.vout) in outpoints:
+                    postings += self._credit_if_ripe(order, deposit, watched)
+            self._reckon(order, deposits, postings, "deposit credited")
+        for payment in self._records.settling(self._coin, self._height):
+            self._settle(payment)
+
+    def _credit_if_ripe(self, order: Order, deposit: Deposit, watched: Watched) -> list[ledger.Posting]:
+        """Book the deposit if it has its confirmations, and note it either way."""
+        need = order.terms.confirmations
+        postings: list[ledger.Posting] = []
+        if deposit.state is DepositState.CREDITED:
+            self._own_coin(order, deposit, watched)  # taken from the mempool before; a block has it now
+        elif need == 0 or (deposit.height is not None and self._height >= deposit.height + need - 1):
+            postings = desk.credit(order, deposit)
+            self._own_coin(order, deposit, watched)
+        mature = None
+        if deposit.state is DepositState.SEEN and deposit.height is not None:
+            mature = deposit.height + need - 1
+        self._records.put_deposit(deposit, mature)
+        return postings
+
+    def _reckon(self, order: Order, deposits: Iterable[Deposit], postings: list[ledger.Posting], kind: str) -> None:
+        """Sum the deposits anew, let the order move, append the entry."""
+        mine = ledger.owed(order.number)
+        counts = (None, mine) if order.state in OPEN_STATES else (mine,)
+        live = [d for d in deposits if d.state is not DepositState.GONE and d.account in counts]
+        order.seen = sum(d.amount for d in live)
+        if order.deposit_txid not in {d.txid for d in live}:
+            order.deposit_txid = min(live, key=lambda d: (d.first_seen, d.txid)).txid if live else None
+        before = order.state
+        desk.assess(order, self._now, self._policies[order.service].fee_rule)
+        self._count_volume(order, before)
+        self._records.save_order(order)
+        self._records.append(ledger.Entry(kind, self._now, order.service, order.number, postings))
+
+    def _count_volume(self, order: Order, before: State) -> None:
+        """What is mixed under a code lowers its fee from now on."""
+        if order.code and before is not State.WAITING and order.state is State.WAITING:
+            code = self._records.code(order.service, order.code)
+            if code is not None:
+                code.volume[order.coin] = code.volume.get(order.coin, 0) + order.credited
+                self._records.put_code(code)
+
+    def deposits_unmined(self, deposits: Iterable[Deposit]) -> None:
+        """Their block is gone: what was booked for its sake is taken back until it returns."""
+        for number, mine in _by_order(d for d in deposits if d.height is not None).items():
+            order = self._records.order_by_number(number)
+            everything = {(d.txid, d.vout): d for d in self._records.deposits_of(number)}
+            postings: list[ledger.Posting] = []
+            for each in mine:
+                deposit = everything[each.txid, each.vout]
+                deposit.height = None
+                if deposit.state is DepositState.CREDITED and order.terms.confirmations > 0:
+                    postings += desk.uncredit(order, deposit)
+                    self._disown_coin(deposit)
+                elif deposit.state is DepositState.CREDITED:
+                    self._unmine_coin(deposit)
+                self._records.put_deposit(deposit, None)
+            self._reckon(order, everything.values(), postings, "deposit reorganised")
+
+    def deposits_lost(self, deposits: Iterable[Deposit], mempool: Collection[str]) -> bool:
+        """Those that neither the mempool nor a block holds any more."""
+        gone = [
+            d
+            for d in deposits
+            if d.state is not DepositState.GONE
+            and d.height is None
+            and d.txid not in mempool
+            and self._chain.place(d.txid) is None
+        ]
+        for number, mine in _by_order(gone).items():
+            order = self._records.order_by_number(number)
+            everything = {(d.txid, d.vout): d for d in self._records.deposits_of(number)}
+            postings: list[ledger.Posting] = []
+            for each in mine:
+                deposit = everything[each.txid, each.vout]
+                if deposit.state is DepositState.CREDITED:
+                    postings += desk.uncredit(order, deposit)
+                    self._disown_coin(deposit)
+                deposit.state = DepositState.GONE
+                self._records.put_deposit(deposit, None)
+            self._reckon(order, everything.values(), postings, "deposit lost")
+        return bool(gone)
+
+    # -- coins ----------------------------------------------------------------------------------------------------
+
+    def _own_coin(self, order: Order, deposit: Deposit, watched: Watched) -> None:
+        codes: tuple[int, ...] = ()
+        if order.code and (code := self._records.code(order.service, order.code)) is not None:
+            codes = (code.number,)
+        self._add_coin(
+            watched, deposit.txid, deposit.vout, deposit.amount, Origin.DEPOSIT, deposit.height, order.number, codes
+        )
+
+    def _add_coin(
+        self,
+        watched: Watched,
+        txid: str,
+        vout: int,
+        amount: int,
+        origin: Origin,
+        height: int | None,
+        order: int | None = None,
+        codes: tuple[int, ...] = (),
+    ) -> None:
+        """The coin of an output of ours. Where accounts hold money, it joins what the account has."""
+        if self._chain.format.one_to_one:
+            self._add_to_account(watched, txid, amount, origin, height, order, codes)
+            return
+        coin = self._records.coin_at(self._coin, txid, vout)
+        if coin is not None:
+            coin.height, coin.booked = height, True
+            self._records.save_coin(coin)
+            return
+        self._records.add_coin(
+            Coin(
+                number=self._records.next("coin"),
+                service=watched.service,
+                coin=self._coin,
+                txid=txid,
+                vout=vout,
+                amount=amount,
+                kind=watched.kind,
+                branch=watched.branch,
+                index=watched.place,
+                origin=origin,
+                order=order,
+                codes=codes,
+                height=height,
+            )
+        )
+
+    def _add_to_account(
+        self,
+        watched: Watched,
+        txid: str,
+        amount: int,
+        origin: Origin,
+        height: int | None,
+        order: int | None,
+        codes: tuple[int, ...],
+    ) -> None:
+        address = self._chain.format.address(watched.key).lower()
+        account = self._records.account_coin(self._coin, address)
+        if account is None:
+            self._records.add_coin(
+                Coin(
+                    number=self._records.next("coin"),
+                    service=watched.service,
+                    coin=self._coin,
+                    txid=address,
+                    vout=0,
+                    amount=amount,
+                    kind=watched.kind,
+                    branch=watched.branch,
+                    index=watched.place,
+                    origin=origin,
+                    order=order,
+                    codes=codes,
+                    height=height,
+                    sources=[txid],
+                )
+            )
+            return
+        if txid in account.sources:
+            return
+        account.amount += amount
+        account.sources.append(txid)
+        account.codes = tuple(sorted({*account.codes, *codes}))
+        if account.height is None and height is not None and account.spent_by is None and not account.made_by:
+            account.height = height
+        self._records.save_coin(account)
+
+    def _disown_coin(self, deposit: Deposit) -> None:
+        """The chain took the coin back: the ledger no longer counts it, and nothing spends it."""
+        coin = self._coin_of(deposit)
+        if coin is None:
+            return
+        if self._chain.format.one_to_one:
+            coin.amount -= deposit.amount
+            coin.sources.remove(deposit.txid)
+            if not coin.sources and not coin.made_by:
+                coin.height = None
+        else:
+            coin.height, coin.booked = None, False
+        self._records.save_coin(coin)
+
+    def _unmine_coin(self, deposit: Deposit) -> None:
+        coin = self._coin_of(deposit)
+        if coin is not None:
+            coin.height = None
+            self._records.save_coin(coin)
+
+    def _coin_of(self, deposit: Deposit) -> Coin | None:
+        if not self._chain.format.one_to_one:
+            return self._records.coin_at(self._coin, deposit.txid, deposit.vout)
+        address = self._records.order_by_number(deposit.order).address.lower()
+        account = self._records.account_coin(self._coin, address)
+        return account if account is not None and deposit.txid in account.sources else None
+
+    def _own_arrival(self, arrival: Arrival) -> None:
+        """A coin on a key that is not an order's: the float, our own change, or a stray payment."""
+        if arrival.height is None:
+            return  # counted when a block holds it
+        made = self._records.coin_at(self._coin, arrival.txid, arrival.vout)
+        if made is not None and made.made_by:
+            return  # change and sweeps are the payment's
+        if made is not None and made.booked:
+            return
+        if self._chain.format.one_to_one:
+            account = self._records.account_coin(self._coin, self._chain.format.address(arrival.watched.key).lower())
+            if account is not None and arrival.txid in account.sources:
+                return
+        origin = Origin.FLOAT if arrival.watched.branch == "float" and made is None else Origin.STRAY
+        if made is not None:
+            origin = made.origin
+        self._add_coin(arrival.watched, arrival.txid, arrival.vout, arrival.amount, origin, arrival.height)
+        other = ledger.FLOAT if origin is Origin.FLOAT else ledger.STRAY
+        postings = ledger.move(self._coin, (ledger.COINS, arrival.amount), (other, -arrival.amount))
+        self._records.append(ledger.Entry(origin.value, self._now, arrival.watched.service, None, postings))
+
+    def coins_unmined(self, coins: Iterable[Coin]) -> None:
+        """Float and strays whose block is gone (deposits and change are seen to with their own documents)."""
+        for coin in coins:
+            if coin.origin not in (Origin.FLOAT, Origin.STRAY) or not coin.booked:
+                continue
+            coin.height, coin.booked = None, False
+            self._records.save_coin(coin)
+            account = ledger.FLOAT if coin.origin is Origin.FLOAT else ledger.STRAY
+            postings = ledger.move(self._coin, (account, coin.amount), (ledger.COINS, -coin.amount))
+            self._records.append(ledger.Entry(f"{coin.origin} reorganised", self._now, coin.service, None, postings))
+
+    # -- payments -------------------------------------------------------------------------------------------------
+
+    def payment_mined(self, payment: Payment) -> None:
+        if payment.state in (PaymentState.MINED, PaymentState.SETTLED):
+            return
+        payment.height = self._height
+        payment.state = PaymentState.MINED
+        if payment.change is not None:
+            change = self._records.coin(payment.change)
+            change.height = self._height
+            self._records.save_coin(change)
+        depth = self._policies[payment.service].settle_confirmations
+        if depth <= 1:
+            self._settle(payment)
+            return
+        self._records.save_payment(payment, self._height + depth - 1)
+        self._records.append(ledger.Entry("payment mined", self._now, payment.service))
+
+    def _settle(self, payment: Payment) -> None:
+        payment.state = PaymentState.SETTLED
+        self._records.save_payment(payment)
+        for order, indexes in self._carried(payment):
+            if order.state is State.PAYING:
+                desk.settle(order, indexes, self._now)
+                self._records.save_order(order)
+        number = payment.carried[0].order if len(payment.carried) == 1 else None
+        self._records.append(ledger.Entry("payment settled", self._now, payment.service, number))
+
+    def payment_unmined(self, payment: Payment) -> None:
+        """Its block is gone: it is on its way again."""
+        if payment.state not in (PaymentState.MINED, PaymentState.SETTLED):
+            return
+        payment.state, payment.height = PaymentState.SENT, None
+        self._records.save_payment(payment)
+        if payment.change is not None:
+            change = self._records.coin(payment.change)
+            change.height = None
+            self._records.save_coin(change)
+        for order, indexes in self._carried(payment):
+            if any(order.outputs[index].state is OutputState.CONFIRMED for index in indexes):
+                desk.unsettle(order, indexes, self._now)
+                self._records.save_order(order)
+        self._records.append(ledger.Entry("payment reorganised", self._now, payment.service))
+
+    def _carried(self, payment: Payment) -> list[tuple[Order, list[int]]]:
+        indexes: dict[int, list[int]] = defaultdict(list)
+        for each in payment.carried:
+            indexes[each.order].append(each.output)
+        orders = self._records.orders_by_number(indexes)
+        return [(orders[number], mine) for number, mine in indexes.items()]
+
+
+def _by_order(deposits: Iterable[Deposit]) -> dict[int, list[Deposit]]:
+    found: dict[int, list[Deposit]] = defaultdict(list)
+    for deposit in deposits:
+        found[deposit.order].append(deposit)
+    return found

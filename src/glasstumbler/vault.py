@@ -1,0 +1,83 @@
+"""What a folder keeps secret: one random file, from which every key and token is derived.
+
+`DATA/secret` (32 bytes, mode 0600) is made with the folder. Wallet seeds, letter key, lab token, the first API key of
+each service and the secrets that sign replies follow from it by HMAC-SHA256 with a purpose; none of them is stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import random
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from glasstumbler.clock import token
+from glasstumbler.engine.commands import Account
+from glasstumbler.errors import StoreError
+from glasstumbler.store.records import KeyRow
+
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+KEY_LENGTHS = {"bestmixer": 10}
+"""Symbols of an API key where a document says so; elsewhere 32."""
+_FILE = "secret"
+
+
+class Vault:
+    def __init__(self, master: bytes) -> None:
+        self._master = master
+
+    @classmethod
+    def of_folder(cls, folder: Path, make: bool = True) -> Vault:
+        path = folder / _FILE
+        try:
+            if make and not path.exists():
+                folder.mkdir(parents=True, exist_ok=True)
+                handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(handle, "wb") as file:
+                    file.write(os.urandom(32))
+                    file.flush()
+                    os.fsync(file.fileno())
+            master = path.read_bytes()
+        except FileNotFoundError:
+            raise StoreError(f"{folder} is no folder of Glass Tumbler: it has no file {_FILE!r}") from None
+        except OSError as error:
+            raise StoreError(f"cannot use {path}: {error.strerror}") from None
+        if len(master) != 32:
+            raise StoreError(f"{path} is damaged: it holds {len(master)} bytes, not 32")
+        return cls(master)
+
+    def derive(self, purpose: str) -> bytes:
+        return hmac.digest(self._master, purpose.encode(), "sha256")
+
+    @property
+    def wallet_seed(self) -> bytes:
+        return self.derive("wallet seed")
+
+    @property
+    def letter_key(self) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(self.derive("letter key"))
+
+    @property
+    def lab_token(self) -> str:
+        return self.derive("lab token").hex()[:32]
+
+    def first_key(self, service: str) -> str:
+        """The API key that a new folder comes with."""
+        return new_key(service, random.Random(self.derive(f"first key {service}")))  # noqa: S311
+
+    def account(self, row: KeyRow) -> Account:
+        secret = self.derive(f"reply secret {row.key_hash.hex()}").hex()[:40]
+        return Account(row.id, secret, row.blocked)
+
+
+def new_key(service: str, chance: random.Random) -> str:
+    return token(chance, ALPHABET, KEY_LENGTHS.get(service, 32))
+
+
+def key_row(service: str, key: str, now: int) -> KeyRow:
+    """What is kept of an API key: a hash. The keys are random, so a plain hash cannot be guessed back."""
+    key_hash = hashlib.sha256(f"{service}:{key}".encode()).digest()
+    return KeyRow(f"{service}-{key_hash[:6].hex()}", service, key_hash, now, False)

@@ -1,0 +1,119 @@
+"""Chain -> orders: blocks, the mempool and reorganisations become deposits of orders and places of payments.
+
+The watch keeps a cursor on each chain in the store, with the last blocks it has taken in. A block, connected or
+disconnected, is one unit of work, so that a crash leaves the cursor and everything that the block did in step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from glasstumbler.chains.base import Block, Chain
+from glasstumbler.clock import Clock
+from glasstumbler.engine.policy import Policy
+from glasstumbler.errors import ChainError
+from glasstumbler.store.records import Records
+from glasstumbler.store.sqlite import SqliteStore
+from glasstumbler.turn import Turn, arrivals
+
+_KEEP_BLOCKS = 500
+"""Blocks that the cursor remembers: the deepest reorganisation that it follows."""
+
+
+class Watch:
+    """Follows one chain."""
+
+    def __init__(self, store: SqliteStore, chain: Chain, policies: Mapping[str, Policy], clock: Clock) -> None:
+        self._store, self._chain, self._policies, self._clock = store, chain, policies, clock
+        self._coin = chain.coin
+        self._known: set[str] | None = None
+        """Txids of the mempool as last seen; None: look at everything anew."""
+
+    def sync(self) -> bool:
+        """Take in whatever has happened on the chain; True if anything had."""
+        moved = False
+        while self._step():
+            moved = True
+        return self._look_at_mempool() or moved
+
+    def _step(self) -> bool:
+        cursor = self._store.read(lambda records: records.cursor(self._coin))
+        if cursor is None:
+            height, block_hash = self._chain.tip()
+            self._store.write(lambda records: records.push_block(self._coin, height, block_hash, _KEEP_BLOCKS))
+            return True
+        height, block_hash = cursor
+        if self._chain.block_hash(height) != block_hash:
+            self._disconnect(self._chain.block(block_hash))
+            return True
+        following = self._chain.block_hash(height + 1)
+        if following is None:
+            return False
+        block = self._chain.block(following)
+        if block.previous == block_hash:  # else the chain was reorganised between the two questions
+            self._connect(block)
+        return True
+
+    # -- blocks ---------------------------------------------------------------------------------------------------
+
+    def _connect(self, block: Block) -> None:
+        now = self._clock.now()
+
+        def unit(records: Records) -> None:
+            if records.cursor(self._coin) != (block.height - 1, block.previous):
+                return  # another worker has taken it in
+            turn = Turn(records, self._chain, self._policies, now, block.height)
+            for payment in records.payments_in(self._coin, [tx.txid for tx in block.txs]):
+                turn.payment_mined(payment)
+            turn.arrived(arrivals(records, self._coin, block.txs, block.height))
+            turn.mature()
+            records.push_block(self._coin, block.height, block.hash, _KEEP_BLOCKS)
+
+        self._store.write(unit)
+
+    def _disconnect(self, block: Block) -> None:
+        now = self._clock.now()
+        self._known = None
+
+        def unit(records: Records) -> None:
+            if records.cursor(self._coin) != (block.height, block.hash):
+                return
+            records.pop_block(self._coin, block.height)
+            if records.cursor(self._coin) is None:
+                raise ChainError(f"{self._coin}: a reorganisation deeper than {_KEEP_BLOCKS} blocks")
+            turn = Turn(records, self._chain, self._policies, now, block.height - 1)
+            txids = [tx.txid for tx in block.txs]
+            for payment in records.payments_in(self._coin, txids):
+                turn.payment_unmined(payment)
+            turn.deposits_unmined(records.deposits_in(self._coin, txids))
+            turn.coins_unmined(records.coins_in(self._coin, txids))
+
+        self._store.write(unit)
+
+    # -- mempool --------------------------------------------------------------------------------------------------
+
+    def _look_at_mempool(self) -> bool:
+        now_there = set(self._chain.mempool())
+        before = self._known
+        fresh = now_there - before if before is not None else now_there
+        vanished = before - now_there if before is not None else None
+        if not fresh and vanished is not None and not vanished:
+            return False
+        txs = [tx for txid in self._in_order(fresh) if (tx := self._chain.transaction(txid)) is not None]
+        now = self._clock.now()
+
+        def unit(records: Records) -> bool:
+            height = (records.cursor(self._coin) or (0, ""))[0]
+            turn = Turn(records, self._chain, self._policies, now, height)
+            turn.arrived(arrivals(records, self._coin, txs, None))
+            lost = (
+                records.unmined_deposits(self._coin) if vanished is None else records.deposits_in(self._coin, vanished)
+            )
+            return turn.deposits_lost(lost, now_there) or bool(txs)
+
+        moved = self._store.write(unit)
+        self._known = now_there
+        return moved
+
+    def _in_order(self, txids: Collection[str]) -> Iterable[str]:
+        return [txid for txid in self._chain.mempool() if txid in txids] if txids else ()
