@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -71,6 +72,7 @@ def tap_tweak(internal: bytes) -> bytes:
     return tagged_hash("TapTweak", internal)
 
 
+@lru_cache(maxsize=1 << 14)
 def taproot_output_key(public: bytes) -> bytes:
     """X-only output key (32 bytes) of a compressed public key, key path only (BIP 86)."""
     internal = public[1:]
