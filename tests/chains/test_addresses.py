@@ -12,7 +12,7 @@ from embit.networks import NETWORKS
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from glasstumbler.chains import addresses, encoding
+from glasstumbler.chains import addresses, encoding, script
 from glasstumbler.chains.script import classify, output_script
 from glasstumbler.errors import BadAddress, NotATestNetwork
 
@@ -246,6 +246,19 @@ def test_classify_is_the_inverse_of_output_script():
         assert classify(output_script(kind, bytes(size))) == (kind, bytes(size))
         with pytest.raises(ValueError, match=r"no .* script"):
             output_script(kind, bytes(size + 1))
+
+
+def test_ripemd160_where_openssl_has_none(monkeypatch):
+    """The designers' vector for "abc", by either library."""
+
+    def missing(name, *_):
+        raise ValueError(f"unsupported hash type {name}")
+
+    monkeypatch.setattr("hashlib.new", missing)
+    fallback = script._ripemd160()
+    monkeypatch.undo()
+    assert fallback(b"abc").hex() == "8eb208f7e05d987a9b044a8e98c6b087f15a0bfc"
+    assert script.ripemd160(b"abc") == fallback(b"abc")
 
 
 def test_bech32_is_fast():
