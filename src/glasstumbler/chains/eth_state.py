@@ -47,13 +47,17 @@ class EthState:
         return self._accounts.get(key, EMPTY)
 
     def accounts(self) -> dict[bytes, Account]:
-        """All that were ever touched, by address."""
+        """All that are not empty, by address."""
         return dict(sorted(self._accounts.items()))
 
     def replace(self, accounts: Mapping[bytes, Account]) -> dict[bytes, Account]:
         """Set these accounts; what they were before, which undoes it when given back."""
         before = {key: self.account(key) for key in accounts}
-        self._accounts.update(accounts)
+        for key, account in accounts.items():
+            if account == EMPTY:
+                self._accounts.pop(key, None)
+            else:
+                self._accounts[key] = account
         return before
 
 
