@@ -16,15 +16,21 @@ GENESIS_TIME = 1_700_000_000
 
 
 class Clock(Protocol):
+    offset: int
+    """Seconds that the laboratory has advanced it by."""
+
     def now(self) -> int: ...
     def advance(self, seconds: int) -> int: ...
+    def restore(self, offset: int) -> None:
+        """Go on where an earlier run had advanced to."""
+        ...
 
 
 class RealClock:
     """The machine's time plus an offset that only grows: the laboratory's time travel goes forwards."""
 
-    def __init__(self, offset: int = 0) -> None:
-        self.offset = offset
+    def __init__(self) -> None:
+        self.offset = 0
 
     def now(self) -> int:
         return int(time.time()) + self.offset
@@ -33,19 +39,25 @@ class RealClock:
         self.offset += seconds
         return self.now()
 
+    def restore(self, offset: int) -> None:
+        self.offset = offset
+
 
 class VirtualClock:
     """Stands still until it is advanced."""
 
     def __init__(self, start: int = GENESIS_TIME) -> None:
-        self._now = start
+        self._start, self.offset = start, 0
 
     def now(self) -> int:
-        return self._now
+        return self._start + self.offset
 
     def advance(self, seconds: int) -> int:
-        self._now += seconds
-        return self._now
+        self.offset += seconds
+        return self.now()
+
+    def restore(self, offset: int) -> None:
+        self.offset = offset
 
 
 def iso_offset(when: int) -> str:

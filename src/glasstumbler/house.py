@@ -82,6 +82,7 @@ class House:
             raise SettingsError(f"no service is called {unknown[0]!r}; known: lab, {', '.join(services.SERVICES)}")
         self.policies, dialect_settings = _policies(tables, self.settings.chains)
         self.store = SqliteStore(folder / "record.db" if folder else None)
+        self.clock.restore(int(self.store.read(lambda records: records.meta("clock offset")) or 0))
         self.chains = self._open_chains()
         self.lightning = self._open_lightning()
         self.behaviours = Behaviours()
@@ -119,7 +120,9 @@ class House:
             return None
         folder = self.folder / "chains" if self.folder else None
         payers = [slug for slug, policy in self.policies.items() if "msat" in policy.coins]
-        return LightningNetwork(KeyRing(self.vault.derive("lab seed")), self.clock, folder, payers)
+        ring = KeyRing(self.vault.derive("lab seed"))
+        chance = random.Random(self.vault.derive("lightning graph"))  # noqa: S311
+        return LightningNetwork(ring, self.clock, chance, payers, folder)
 
     def _open_services(self, dialect_settings: Mapping[str, msgspec.Struct]) -> dict[str, Service]:
         around = Surroundings(
@@ -158,11 +161,15 @@ class House:
         """Let time pass; everything due on the way happens at its own time. The new time."""
         goal = self.clock.now() + seconds
         while (wake := self._next_due(goal)) is not None:
-            self.clock.advance(wake - self.clock.now())
-            self.turn()
-        self.clock.advance(goal - self.clock.now())
-        self.turn()
+            self._pass_time(wake - self.clock.now())
+        self._pass_time(goal - self.clock.now())
         return goal
+
+    def _pass_time(self, seconds: int) -> None:
+        self.clock.advance(seconds)
+        offset = str(self.clock.offset)
+        self.store.write(lambda records: records.set_meta("clock offset", offset))
+        self.turn()
 
     def _next_due(self, goal: int) -> int | None:
         wake = self.store.read(lambda records: records.next_wake(self.clock.now()))
@@ -222,7 +229,7 @@ class House:
     def _note_channel(self, slug: str) -> None:
         if self.lightning is None:
             return
-        capacity, now = self.lightning.capacity(slug), self.clock.now()
+        capacity, now = self.lightning.sendable(slug), self.clock.now()
 
         def unit(records: Records) -> None:
             if records.meta(f"channel:{slug}") is None:

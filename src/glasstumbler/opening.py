@@ -15,6 +15,7 @@ from glasstumbler.engine.desk import Draft
 from glasstumbler.engine.ledger import Entry
 from glasstumbler.engine.order import Event, Order, State, after
 from glasstumbler.engine.policy import Policy
+from glasstumbler.errors import InvoiceUsed
 from glasstumbler.store.records import Code, Records, Watched
 from glasstumbler.wallet import Wallet
 
@@ -59,10 +60,20 @@ class Opener(NamedTuple):
         )
         if self.policy.letters:
             order.letter = letter.sign(letter.compose(order, self.policy.letter_days), self.letter_key)
+        self._claim_invoice(order, records)
         records.watch(Watched(draft.coin, key, self.service, "deposit", number, coins.deposit_kind, number))
         records.add_order(order)
         records.append(Entry("order", now, self.service, number))
         return order
+
+    def _claim_invoice(self, order: Order, records: Records) -> None:
+        """An invoice is paid once, so one order has it; InvoiceUsed otherwise."""
+        if order.swap is None or order.swap.invoice is None:
+            return
+        payment_hash = bytes.fromhex(str((order.extra or {})["payment_hash"]))
+        if records.watched("msat", [payment_hash]):
+            raise InvoiceUsed("another order has this invoice", "ln_invoice")
+        records.watch(Watched("msat", payment_hash, self.service, "invoice", order.number, "invoice", None))
 
     def _fresh_id(self, records: Records) -> str:
         while True:

@@ -54,7 +54,7 @@ log = structlog.get_logger()
 class Lightning(Protocol):
     """The Lightning network as a payer sees it."""
 
-    def check(self, payer: str, invoice: str) -> ask.Route:
+    def check_route(self, invoice: str, payer: str) -> ask.Route:
         """Routes and their chance of success; InvoiceUsed if the invoice was paid before."""
         ...
 
@@ -249,7 +249,7 @@ class Service:
     def _route(self, invoice: str) -> ask.Route:
         if self._around.lightning is None:
             raise NoRoute("there is no Lightning network here", "ln_invoice")
-        return self._around.lightning.check(self.slug, invoice)
+        return self._around.lightning.check_route(invoice, self.slug)
 
     def _least_fees(self, code: str | None) -> dict[str, int]:
         """The lowest service fee in each coin, ppm; a code's volume takes its discount off."""

@@ -48,5 +48,5 @@ class XmrtoSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether order_create_pp stands under v3 too: a client of 2020 still calls it there."""
     state_str: bool = True
     """Whether the v3 status repeats `state` as `state_str`, the spelling of document 5's example."""
-    qr_characters_max: int = 1024
+    qr_characters_max: int = 512
     """Longest text that gen_qrcode draws."""
