@@ -59,10 +59,10 @@ def reduce_scalar(data: bytes) -> bytes:
 
 @lru_cache(maxsize=1024)
 def keys_of(seed: bytes) -> Keys:
-    """ValueError unless the seed has 32 bytes."""
-    if len(seed) != 32:
-        raise ValueError("a Monero seed has 32 bytes")
-    spend = reduce_scalar(seed)
+    """ValueError unless the seed has 32 bytes and is not a multiple of the group's order."""
+    spend = reduce_scalar(seed) if len(seed) == 32 else bytes(32)
+    if spend == bytes(32):
+        raise ValueError("a Monero seed has 32 bytes, and is no multiple of the group's order")
     view = reduce_scalar(keccak256(spend))
     base = crypto_scalarmult_ed25519_base_noclamp
     return Keys(spend, base(spend), view, base(view))
@@ -97,11 +97,12 @@ def subaddress(seed: bytes, index: int, account: int = 0) -> str:
     return encode_address(kind, subaddress_key(seed, index, account))
 
 
-def integrated_address(seed: bytes, payment_id: bytes) -> str:
-    """The primary address with an 8-byte payment id in it."""
+def integrated_address(seed: bytes, payment_id: bytes, index: int = 0) -> str:
+    """A payment id of 8 bytes in one string with the keys of an address: with the primary's, as Monero has it, or
+    with subaddress `index`'s, so that what is paid to it arrives at that subaddress."""
     if len(payment_id) != 8:
         raise ValueError("a short payment id has 8 bytes")
-    return encode_address(INTEGRATED, subaddress_key(seed, 0), payment_id)
+    return encode_address(INTEGRATED, subaddress_key(seed, index), payment_id)
 
 
 def encode_address(network_byte: int, key: bytes, payment_id: bytes = b"") -> str:
