@@ -71,8 +71,10 @@ class House:
         clock: Clock,
         seed: int | None = None,
         tables: Mapping[str, Any] | None = None,
+        store: Path | None = None,
     ) -> None:
-        """`folder` None: nothing outlives the run. `seed` None: randomness is the system's."""
+        """`folder` None: nothing outlives the run. `seed` None: randomness is the system's. `store`: the record's
+        file, by default in the folder."""
         self.folder, self.vault, self.clock = folder, vault, clock
         self._seed = seed
         tables = dict(tables or {})
@@ -81,7 +83,7 @@ class House:
         if unknown:
             raise SettingsError(f"no service is called {unknown[0]!r}; known: lab, {', '.join(services.SERVICES)}")
         self.policies, dialect_settings = _policies(tables, self.settings.chains)
-        self.store = SqliteStore(folder / "record.db" if folder else None)
+        self.store = SqliteStore(store or (folder / "record.db" if folder else None))
         self.clock.restore(int(self.store.read(lambda records: records.meta("clock offset")) or 0))
         self.chains = self._open_chains()
         self.lightning = self._open_lightning()
@@ -192,7 +194,7 @@ class House:
                 records.add_key(row)
                 records.append(ledger.Entry("key added", row.created, slug))
 
-        if any(endpoint.private for endpoint in self.services[slug].dialect.endpoints.values()):
+        if self.services[slug].keyed:
             self.store.write(unit)
 
     def _give_float(self, slug: str, coin: str) -> None:

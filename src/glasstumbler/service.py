@@ -84,6 +84,11 @@ class Service:
         self._store, self._chains, self._clock = around.store, around.chains, around.clock
         self._limiter = Limiter(dialect.limits if limited else {}, around.clock)
 
+    @property
+    def keyed(self) -> bool:
+        """Whether its clients need a key."""
+        return any(endpoint.private for endpoint in self.dialect.endpoints.values())
+
     async def handle(self, request: Request) -> Response:
         try:
             self._around.behaviours.answer(self.slug)

@@ -186,9 +186,8 @@ class LightningNetwork:
                 "SELECT preimage FROM invoices WHERE payment_hash = ?", (asked.payment_hash,)
             ).fetchone()
             if way is None or row is None:
-                raise self._failed(
-                    payer, asked, key, "no way had the liquidity" if row else "the payee knows no such hash"
-                )
+                reason = "no way had the liquidity" if row else "the payee knows no such payment hash"
+                raise self._failed(payer, asked, key, reason)
             return self._settle(payer, asked, key, way, row[0])
 
     def sendable(self, payer: str) -> int:
@@ -213,7 +212,8 @@ class LightningNetwork:
             raise StoreError("the Lightning network in this folder was begun with another seed")
         self._alias = {public: alias for alias, public in keys.items()}
         columns = ", ".join(Channel.__struct_fields__)
-        self._graph = Graph(Channel(*row) for row in self._db.execute(f"SELECT {columns} FROM channels"))
+        rows = self._db.execute(f"SELECT {columns} FROM channels")
+        self._graph = Graph((Channel(*row) for row in rows), hidden=keys.keys() - set(_HUBS))
         for alias in aliases:
             if alias not in known:
                 self._db.execute("INSERT INTO nodes VALUES (?, ?)", (alias, keys[alias]))

@@ -79,9 +79,11 @@ class Path(NamedTuple):
 
 
 class Graph:
-    """Not safe from several threads."""
+    """Not safe from several threads. `hidden` nodes do not announce their channels: they pay and are paid, but carry
+    nobody else's payments, which would mix with what they hold themselves."""
 
-    def __init__(self, channels: Iterable[Channel] = ()) -> None:
+    def __init__(self, channels: Iterable[Channel] = (), hidden: Collection[str] = ()) -> None:
+        self._hidden = frozenset(hidden)
         self.channels: list[Channel] = []
         self._at: dict[str, list[Channel]] = {}
         for channel in channels:
@@ -116,7 +118,7 @@ class Graph:
             cost, node = heapq.heappop(queue)
             if node == payee:
                 break
-            if cost > best[node]:
+            if cost > best[node] or (node != payer and node in self._hidden):
                 continue
             for channel in self._at.get(node, ()):
                 chance = 0.0 if channel.number in used else _chance(channel, node, payer, amount)

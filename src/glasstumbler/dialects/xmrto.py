@@ -133,7 +133,7 @@ class Xmrto:
     def __init__(self, settings: XmrtoSettings | None = None) -> None:
         self.settings = settings or XmrtoSettings()
         self.limits: Mapping[str, tuple[int, int]] = LIMITS
-        self.endpoints = {
+        self.endpoints: Mapping[str, Endpoint[Xmrto]] = {
             name: row
             for name, row in ENDPOINTS.items()
             if name != "v3/order_create_pp" or self.settings.create_pp_in_v3

@@ -1,0 +1,264 @@
+"""The command `glasstumbler`: from settings to a running laboratory, and its answers on the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+from cyclopts import App, CycloptsError, Parameter
+
+from glasstumbler import __version__, services, settings
+from glasstumbler.clock import RealClock
+from glasstumbler.engine import ledger, letter
+from glasstumbler.errors import GlassTumblerError, SettingsError, StoreError
+from glasstumbler.house import House
+from glasstumbler.store.records import KeyRow, Records
+from glasstumbler.store.sqlite import SqliteStore
+from glasstumbler.vault import Vault, key_row, new_key
+from glasstumbler.web.serving import Serving
+
+DATA = Path("glasstumbler-data")
+_SERVICES_WITH_KEYS = tuple(slug for slug in services.SERVICES if slug != "xmrto")
+_HIGHEST_PORT = 65535 - len(services.SERVICES)
+
+app = App(
+    name="glasstumbler",
+    help="Coin mixing and swap services on private test chains, with the record of every link.",
+    version=__version__,
+)
+keys = App(name="keys", help="API keys of a service: add, list, block.")
+app.command(keys)
+
+Folder = Annotated[Path, Parameter(help="Folder of the record, the chains and the secret.")]
+
+
+@app.command
+def serve(
+    *,
+    data: Folder = DATA,
+    host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="Port of the hub; the services take the next five. 0: free ports.")] = 8700,
+    store: Annotated[str | None, Parameter(help="sqlite:///PATH in place of the folder's own record.")] = None,
+    block_interval: Annotated[int, Parameter(help="Seconds between blocks; 0: only when asked for.")] = 30,
+    config: Annotated[Path | None, Parameter(help="Settings; else glasstumbler.toml in the folder.")] = None,
+) -> int:
+    """Run the hub and the five services until Ctrl-C. The folder keeps everything; started again, it goes on."""
+    if block_interval < 0:
+        raise SettingsError("--block-interval is a number of seconds, or 0")
+    if not 0 <= port <= _HIGHEST_PORT:
+        raise SettingsError(f"--port is at most {_HIGHEST_PORT}: the services take the ports after it")
+    vault = Vault.of_folder(data)
+    with _only_one(data):
+        house = House(data, vault, RealClock(), None, _tables(config, data), _store_path(store, data))
+        try:
+            house.start()
+            serving = Serving(house, host, port, block_interval)
+            _announce(house, serving, data)
+            asyncio.run(serving.run())
+        finally:
+            house.close()
+    _say(f"stopped; {data} keeps everything")
+    return 0
+
+
+@app.command
+def demo(
+    *,
+    seed: Annotated[int, Parameter(help="Same seed, same bytes.")] = 1,
+    out: Annotated[Path, Parameter(help="Folder for the dataset and the report.")] = Path("demo-out"),
+) -> int:
+    """Drive the documented requests of all five services over HTTP, pay, mine, wait, and show every link."""
+    from glasstumbler.lab.show import run_demo
+
+    return run_demo(seed, out)
+
+
+@keys.command
+def add(service: str, *, data: Folder = DATA) -> int:
+    """Make a key and print it; this is the only time that it is shown. Works while `serve` runs."""
+    _need_keys(service)
+    vault, store = _folder_store(data)
+    try:
+        key = new_key(service, random.SystemRandom())
+        row = key_row(service, key, _now(store))
+
+        def unit(records: Records) -> None:
+            records.add_key(row)
+            records.append(ledger.Entry("key added", row.created, service))
+
+        store.write(unit)
+    finally:
+        store.close()
+    account = vault.account(row)
+    _say(json.dumps({"service": service, "api_key": key, "secret_key": account.secret, "id": account.id}))
+    return 0
+
+
+@keys.command(name="list")
+def list_(service: str | None = None, *, data: Folder = DATA) -> int:
+    """Print the keys' ids; the keys themselves are kept as hashes only."""
+    if service is not None:
+        _need_keys(service)
+    _, store = _folder_store(data)
+    try:
+        rows = [row for row in store.read(lambda records: records.keys()) if service in (None, row.service)]
+    finally:
+        store.close()
+    _say(json.dumps([{"service": row.service, "id": row.id, "blocked": row.blocked} for row in rows]))
+    return 0
+
+
+@keys.command
+def block(service: str, key: Annotated[str, Parameter(help="The key or its id.")], *, data: Folder = DATA) -> int:
+    """Answer 403 to this key from now on."""
+    _need_keys(service)
+    _, store = _folder_store(data)
+    try:
+        row = _find_key(store, service, key)
+        now = _now(store)
+
+        def unit(records: Records) -> None:
+            records.block_key(row)
+            records.append(ledger.Entry("key blocked", now, service))
+
+        store.write(unit)
+    finally:
+        store.close()
+    _say(json.dumps({"service": service, "id": row.id, "blocked": True}))
+    return 0
+
+
+@app.command
+def audit(*, data: Folder = DATA) -> int:
+    """Recompute the record, its balances, and the wallets against the chains. Exit code 1 at any difference."""
+    from glasstumbler.audit import audit as check
+
+    Vault.of_folder(data, make=False)
+    report = check(data)
+    for line in report.lines():
+        _say(line)
+    return 0 if report.clean else 1
+
+
+@app.command(name="verify-letter")
+def verify_letter(
+    file: Annotated[Path, Parameter(help="The letter, or its base64 form; - for standard input.")],
+    *,
+    data: Annotated[Path | None, Parameter(help="The key must be this folder's.")] = None,
+) -> int:
+    """Check a letter of guarantee."""
+    try:
+        raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        raise StoreError(f"cannot read {file}: {error.strerror}") from None
+    trusted = None
+    if data is not None:
+        trusted = Vault.of_folder(data, make=False).letter_key.public_key().public_bytes_raw()
+    for name, value in letter.verify(raw, trusted).items():
+        _say(f"{name}: {value}")
+    _say("the signature holds" + ("" if trusted is None else f", and the key is that of {data}"))
+    return 0
+
+
+def main() -> None:
+    """Every error of ours is one line; the exit code tells."""
+    _configure_log()
+    try:
+        code: Any = app(exit_on_error=False, result_action="return_value")
+    except CycloptsError:
+        raise SystemExit(2) from None  # it has said what is wrong
+    except GlassTumblerError as error:
+        print(f"glasstumbler: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+# -- inside -------------------------------------------------------------------------------------------------------
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _configure_log() -> None:
+    """Structured lines on standard error; GLASSTUMBLER_LOG is debug, info, warning (default) or error."""
+    level = getattr(logging, os.environ.get("GLASSTUMBLER_LOG", "warning").upper(), logging.WARNING)
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def _announce(house: House, serving: Serving, data: Path) -> None:
+    _say(f"Glass Tumbler {__version__} - TEST NETWORKS ONLY - folder {data}")
+    _say(f"{'hub':10} {serving.url('hub')}")
+    for slug, service in house.services.items():
+        line = f"{slug:10} {serving.url(slug)}"
+        if service.keyed:
+            key = house.vault.first_key(slug)
+            line += f"  api_key {key}  secret_key {house.vault.account(key_row(slug, key, 0)).secret}"
+        _say(line)
+    _say(f"{'lab token':10} {house.vault.lab_token}")
+
+
+def _tables(config: Path | None, data: Path) -> dict[str, Any]:
+    own = data / "glasstumbler.toml"
+    return settings.load(config or (own if own.exists() else None), os.environ)
+
+
+def _store_path(url: str | None, data: Path) -> Path:
+    if url is None:
+        return data / "record.db"
+    if not url.startswith("sqlite:///"):
+        raise SettingsError(f"--store takes sqlite:///PATH, not {url!r}")
+    return Path(url.removeprefix("sqlite:///"))
+
+
+@contextmanager
+def _only_one(data: Path) -> Iterator[None]:
+    """One server to a folder: it alone mines on the folder's chains."""
+    with (data / "serve.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StoreError(f"another `glasstumbler serve` runs on {data}") from None
+        yield
+
+
+def _folder_store(data: Path) -> tuple[Vault, SqliteStore]:
+    vault = Vault.of_folder(data)
+    return vault, SqliteStore(data / "record.db")
+
+
+def _now(store: SqliteStore) -> int:
+    """The laboratory's time, which may be ahead of the machine's."""
+    clock = RealClock()
+    clock.restore(int(store.read(lambda records: records.meta("clock offset")) or 0))
+    return clock.now()
+
+
+def _need_keys(service: str) -> None:
+    if service not in services.SERVICES:
+        raise SettingsError(f"no service is called {service!r}; these are: {', '.join(services.SERVICES)}")
+    if service not in _SERVICES_WITH_KEYS:
+        raise SettingsError(f"{service} has no keys; these have: {', '.join(_SERVICES_WITH_KEYS)}")
+
+
+def _find_key(store: SqliteStore, service: str, key: str) -> KeyRow:
+    wanted = key_row(service, key, 0).key_hash
+    for row in store.read(lambda records: records.keys()):
+        if row.service == service and (row.id == key or row.key_hash == wanted):
+            return row
+    raise SettingsError(f"{service} has no such key")

@@ -1,0 +1,287 @@
+"""The laboratory's hands over HTTP: mine, pay, reorganise, let time pass, misbehave, and look at both truths.
+
+Every call that changes something returns only when the laboratory has come to rest again. On loopback there is no
+password; from anywhere else, or under another host name, the lab token is wanted.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import structlog
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from glasstumbler.behaviour import Behaviour
+from glasstumbler.chains.base import LabChain
+from glasstumbler.dialects import wire
+from glasstumbler.errors import (
+    BadAmount,
+    ChainError,
+    GlassTumblerError,
+    KeyMissing,
+    Malformed,
+    NotATestNetwork,
+    OutOfBounds,
+    Rejection,
+    TooLarge,
+    UnknownEndpoint,
+    UnknownOrder,
+)
+from glasstumbler.house import House
+from glasstumbler.lab import truth
+from glasstumbler.money import parse, text
+
+BODY_MOST = 64 * 1024
+YEAR = 366 * 24 * 3600
+LOCAL_NAMES = frozenset(("localhost", "127.0.0.1", "[::1]", "::1", ""))
+Amount = str | int | Decimal
+T = TypeVar("T")
+log = structlog.get_logger()
+Text = Annotated[str, msgspec.Meta(max_length=8192)]
+
+
+class Pay(msgspec.Struct, forbid_unknown_fields=True):
+    address: Text
+    amount: Any
+    """Decimal text or number, read without a float."""
+
+
+class Mine(msgspec.Struct, forbid_unknown_fields=True):
+    blocks: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
+
+
+class Reorg(msgspec.Struct, forbid_unknown_fields=True):
+    depth: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+
+
+class Address(msgspec.Struct, forbid_unknown_fields=True):
+    kind: Text | None = None
+
+
+class Invoice(msgspec.Struct, forbid_unknown_fields=True):
+    amount: Any
+    expiry: Annotated[int, msgspec.Meta(ge=1, le=YEAR)] = 3600
+
+
+class Price(msgspec.Struct, forbid_unknown_fields=True):
+    xmr_btc: Any
+
+
+class Advance(msgspec.Struct, forbid_unknown_fields=True):
+    seconds: Annotated[int, msgspec.Meta(ge=0, le=10 * YEAR)]
+
+
+class LabApi:
+    """The routes under /lab/v1."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def app(self) -> Starlette:
+        table: list[tuple[str, str, Callable[[Request], Awaitable[Any]]]] = [
+            ("GET", "/chains", self.chains),
+            ("POST", "/chains/{coin}/pay", self.pay),
+            ("POST", "/chains/{coin}/mine", self.mine),
+            ("POST", "/chains/{coin}/reorg", self.reorg),
+            ("POST", "/chains/{coin}/address", self.address),
+            ("POST", "/lightning/invoice", self.invoice),
+            ("POST", "/price", self.price),
+            ("POST", "/services/{slug}/behave", self.behave),
+            ("POST", "/clock/advance", self.advance),
+            ("GET", "/orders/{service}/{order}", self.order),
+        ]
+        routes = [Route(path, self._guarded(act), methods=[method]) for method, path, act in table]
+        handlers = {404: _not_found, 405: _wrong_method}
+        return Starlette(routes=routes, exception_handlers=handlers)
+
+    def _guarded(self, act: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            try:
+                self._admit(request)
+                return _json(await act(request))
+            except GlassTumblerError as error:
+                return _refuse(error)
+            except Exception:
+                log.exception("unexpected", path=request.url.path)
+                return _refuse(GlassTumblerError("internal error; the log has more"))
+
+        return endpoint
+
+    def _admit(self, request: Request) -> None:
+        """Loopback by loopback's own name needs nothing (so that no page elsewhere can reach in through a browser)."""
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if hmac.compare_digest(given.encode(), self._house.vault.lab_token.encode()):
+            return
+        name = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
+        if not (request.client and _is_loopback(request.client.host) and name.lower() in LOCAL_NAMES):
+            raise KeyMissing("the lab token is wanted: Authorization: Bearer ...")
+
+    # -- chains ---------------------------------------------------------------------------------------------------
+
+    async def chains(self, request: Request) -> list[dict[str, object]]:
+        found: list[dict[str, object]] = [
+            {
+                "coin": chain.coin,
+                "network": chain.network,
+                "height": chain.tip()[0],
+                "node": chain.node,
+                "model": chain.model,
+            }
+            for chain in self._house.chains.values()
+        ]
+        network = self._house.lightning
+        if network is not None:
+            found.append(
+                {"coin": "lightning", "network": network.network, "height": None, "node": network.node, "model": True}
+            )
+        return found
+
+    async def pay(self, request: Request) -> dict[str, str]:
+        wanted, chain = await _body(request, Pay), self._chain(request)
+        amount = _amount(wanted.amount, chain.coin)
+        return {"txid": await self._act(lambda: chain.pay(wanted.address, amount))}
+
+    async def mine(self, request: Request) -> dict[str, int]:
+        wanted, chain = await _body(request, Mine), self._chain(request)
+        return {"height": await self._act(lambda: chain.mine(wanted.blocks))}
+
+    async def reorg(self, request: Request) -> dict[str, int]:
+        wanted, chain = await _body(request, Reorg), self._chain(request)
+        if wanted.depth >= chain.tip()[0]:
+            raise OutOfBounds("deeper than the chain", "depth")
+        return {"height": await self._act(lambda: chain.reorg(wanted.depth))}
+
+    async def address(self, request: Request) -> dict[str, str]:
+        wanted, chain = await _body(request, Address), self._chain(request)
+        if wanted.kind is not None and wanted.kind not in chain.format.kinds:
+            raise Malformed(f"{chain.coin} knows the kinds {', '.join(chain.format.kinds)}", "kind")
+        return {"address": await run_in_threadpool(chain.fresh_address, wanted.kind)}
+
+    async def invoice(self, request: Request) -> dict[str, str]:
+        wanted, network = await _body(request, Invoice), self._house.lightning
+        if network is None:
+            raise UnknownEndpoint("no Lightning network runs here")
+        amount = _amount(wanted.amount, "msat")
+        return {"ln_invoice": await run_in_threadpool(network.invoice, amount, wanted.expiry)}
+
+    def _chain(self, request: Request) -> LabChain:
+        coin = request.path_params["coin"]
+        if coin not in self._house.chains:
+            raise UnknownEndpoint(f"no chain of {coin!r} runs here; these do: {', '.join(self._house.chains)}")
+        return self._house.chains[coin]
+
+    async def _act(self, hand: Callable[[], T]) -> T:
+        """Do it, then let everything that follows from it happen."""
+
+        def work() -> T:
+            done = hand()
+            self._house.turn()
+            return done
+
+        return await run_in_threadpool(work)
+
+    # -- services -------------------------------------------------------------------------------------------------
+
+    async def price(self, request: Request) -> dict[str, str | None]:
+        """null lets the price follow its walk again."""
+        wanted = (await _body(request, Price)).xmr_btc
+        self._house.rates.fixed = None if wanted is None else _amount(wanted, "btc", "xmr_btc")
+        return {"xmr_btc": None if wanted is None else text(self._house.rates.fixed or 0, "btc")}
+
+    async def behave(self, request: Request) -> Behaviour:
+        slug = request.path_params["slug"]
+        if slug not in self._house.services:
+            raise UnknownEndpoint(f"no service is called {slug!r}; these are: {', '.join(self._house.services)}")
+        wanted = await _body(request, Behaviour)
+        if wanted.answer is not None and wanted.times == 0:
+            wanted.times = 1
+        self._house.behaviours.set(slug, wanted)
+        await run_in_threadpool(self._house.turn)
+        return self._house.behaviours.of(slug)
+
+    async def advance(self, request: Request) -> dict[str, int]:
+        seconds = (await _body(request, Advance)).seconds
+        return {"now": await run_in_threadpool(self._house.advance, seconds)}
+
+    async def order(self, request: Request) -> dict[str, Any]:
+        slug, name = request.path_params["service"], request.path_params["order"]
+        with self._house.store.snapshot() as records:
+            order = records.order(slug, name)
+            if order is None:
+                raise UnknownOrder("no such order", "order")
+            return truth.order_truth(records, order)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def _body(request: Request, kind: type[T]) -> T:
+    raw = bytearray()
+    async for part in request.stream():
+        raw += part
+        if len(raw) > BODY_MOST:
+            raise TooLarge(f"the body is larger than {BODY_MOST} bytes")
+    try:
+        fields = msgspec.json.Decoder(float_hook=Decimal).decode(bytes(raw) or b"{}")
+        return msgspec.convert(fields, kind)
+    except msgspec.ValidationError as error:
+        why, _, where = str(error).partition(" - at ")
+        raise Malformed(why, where.strip("`$.")) from None
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise Malformed(f"not JSON: {error}") from None
+
+
+def _amount(value: Amount, coin: str, field: str = "amount") -> int:
+    try:
+        units = parse(value, coin)
+    except ValueError as error:
+        raise BadAmount(str(error), field, coin) from None
+    if units <= 0:
+        raise BadAmount("the amount must be above 0", field, coin)
+    return units
+
+
+_STATUS: dict[type[GlassTumblerError], int] = {
+    GlassTumblerError: 500,
+    Rejection: 400,
+    NotATestNetwork: 400,
+    ChainError: 409,
+    TooLarge: 413,
+    KeyMissing: 401,
+    UnknownEndpoint: 404,
+    UnknownOrder: 404,
+}
+
+
+def _refuse(error: GlassTumblerError) -> Response:
+    status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+    field = error.field if isinstance(error, Rejection) else ""
+    return _json({"error": type(error).__name__, "message": str(error), "field": field or None}, status)
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(wire.encode(value), status, media_type="application/json")
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    return _refuse(UnknownEndpoint("the laboratory has no such call"))
+
+
+async def _wrong_method(request: Request, error: Exception) -> Response:
+    allowed = getattr(error, "headers", None) or {}
+    response = _json({"error": "WrongMethod", "message": "this call takes another method", "field": None}, 405)
+    response.headers.update(allowed)
+    return response
