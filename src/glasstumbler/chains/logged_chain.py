@@ -153,17 +153,21 @@ class LoggedChain(Generic[T]):
         with self._lock:
             if not 0 < depth < len(self._blocks):
                 raise ChainError(f"a reorganisation of {depth} blocks; the chain has {len(self._blocks) - 1}")
-            gone = set(forget)
             waiting = list(self._pool.values())
             self._leave(list(self._pool))
-            removed = [self._pop() for _ in range(depth)][::-1]
-            self._grow(depth + 1, {})
-            raws = [tx.raw for block in removed for tx in block.txs] + [parsed.raw for parsed in waiting]
-            self._bring_back(raws, gone)
-            self._log.wait(
-                [(parsed.txid, parsed.raw) for parsed in self._pool.values()],
-                {parsed.txid for parsed in waiting},
-            )
+            blocks = [self._pop() for _ in range(depth)][::-1]
+            removed = [tx for block in blocks for tx in block.txs]
+            try:
+                # Written down before the blocks go, so that whoever dies in between loses no transaction.
+                self._log.wait([(tx.txid, tx.raw) for tx in removed if tx.txid not in forget])
+                self._grow(depth + 1, {})
+            except BaseException:
+                self._put_back(blocks, waiting)
+                raise
+            raws = [tx.raw for tx in removed] + [parsed.raw for parsed in waiting]
+            txids = {tx.txid for tx in removed} | {parsed.txid for parsed in waiting}
+            self._bring_back(raws, forget)
+            self._log.wait([(parsed.txid, parsed.raw) for parsed in self._pool.values()], txids)
             return len(self._blocks) - 1
 
     def close(self) -> None:
@@ -227,6 +231,16 @@ class LoggedChain(Generic[T]):
         for tx in block.txs:
             del self._places[tx.txid]
         return block
+
+    def _put_back(self, blocks: Iterable[Block], waiting: Iterable[T]) -> None:
+        """As it was before a reorganisation that the log would not take."""
+        for block in blocks:
+            logged = self._log.find(block.hash)
+            if logged is None:
+                raise ChainError(f"the log has lost block {block.hash}")
+            self._push(logged.raw, block)
+        for parsed in waiting:
+            self._enter(parsed)
 
     def _bring_back(self, raws: Iterable[bytes], forget: Collection[str]) -> None:
         for raw in raws:

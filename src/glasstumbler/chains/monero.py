@@ -140,16 +140,21 @@ class MoneroChain(LoggedChain[MoneroTx]):
 
     def mine(self, blocks: int = 1) -> int:
         with self._lock:
-            height = super().mine(blocks)
+            try:
+                height = super().mine(blocks)
+            except BaseException:
+                self._recount()
+                raise
             while self._locked and self._locked[0][0] <= height + 1:
                 self._purse.append(heappop(self._locked)[1:])
             return height
 
     def reorg(self, depth: int, forget: Collection[str] = ()) -> int:
         with self._lock:
-            height = super().reorg(depth, forget)
-            self._recount()
-            return height
+            try:
+                return super().reorg(depth, forget)
+            finally:
+                self._recount()
 
     def _draw(self, amount: int, count: int) -> tuple[list[tuple[Source, Coin]], int]:
         """Coins of the faucet for so many outputs, and what is left as change."""
