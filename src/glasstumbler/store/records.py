@@ -125,6 +125,10 @@ class Records:
         for number, raw, link in rows:
             yield number, bytes(raw), bytes(link)
 
+    def rows(self, sql: str) -> Iterator[Row]:
+        """Tables as they stand, for the audit."""
+        yield from self._run(sql)
+
     # -- orders -----------------------------------------------------------------------------------------------
 
     def add_order(self, order: Order) -> None:

@@ -152,6 +152,28 @@ class SqliteStore:
         return connection
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[Records]:
+    """One consistent view of a record that this process must not change; it may be in use elsewhere.
+
+    StoreError if there is none, it is damaged, or of another version.
+    """
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot open the store {path}: {error}") from None
+    try:
+        connection.execute("BEGIN")
+        have = connection.execute("PRAGMA user_version").fetchone()[0]
+        if have != VERSION:
+            raise StoreError(f"the store {path} has version {have}, this program reads {VERSION}")
+        yield Records(connection)
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot read the store {path}: {error}") from None
+    finally:
+        connection.close()
+
+
 def _commit(connection: sqlite3.Connection, group: list[_Waiting]) -> list[tuple[Any, BaseException | None]]:
     """Run the units in one transaction: (result, error) of each."""
     outcomes: list[tuple[Any, BaseException | None]] = []

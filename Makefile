@@ -1,0 +1,50 @@
+# Every target sets up what it needs, and is quick the second time.
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+  $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: demo test serve check bench setup lock tools clean
+
+demo: setup
+	$(BIN)/glasstumbler demo
+
+test: setup tools
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+serve: setup
+	$(BIN)/glasstumbler serve
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	sh scripts/debian.sh wrk
+	$(BIN)/python -m bench
+
+setup: $(READY)
+
+$(READY): requirements.lock scripts/uv.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later with venv is needed (Debian: apt-get install python3-venv)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r scripts/uv.lock
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+# Debian packages that tests use as judges: PHP checks the signatures of the bearer services.
+tools:
+	@sh scripts/debian.sh php-cli:php
+
+# Pins every dependency anew, with hashes and without the names of registries.
+lock:
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  --group dev --group bench pyproject.toml --output-file requirements.lock
+	echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-emit-index-url - --output-file scripts/uv.lock
+
+clean:
+	rm -rf $(VENV) demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis
