@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-from glasstumbler.audit_record import Account, Book, Findings
+from glasstumbler.audit_record import Book, Findings
 from glasstumbler.chains import blocks as utxo_blocks
 from glasstumbler.chains import eth, monero
 from glasstumbler.chains.base import Block, Format, Tx
@@ -273,6 +273,3 @@ def check_channels(records: Records, network: Network, book: Book, findings: Fin
             findings.add(
                 None, f"{service}: {balance} msat in channels, and {network.sendable(service)} on the Lightning network"
             )
-
-
-__all__ = ["COINS", "Account", "Blocks", "LoggedBlocks", "Network", "Wallets", "check_channels", "check_mined", "up_to"]

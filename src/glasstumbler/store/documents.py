@@ -94,10 +94,8 @@ def standing(records: Records) -> Iterator[Standing]:
         decode = msgspec.json.Decoder(table.kind).decode
         for row in records.rows(table.select):
             yield _read(table, decode, row)
-    for watched in records.all_watched():
-        yield _watched(watched)
-    for key in records.keys():
-        yield _key(key)
+    yield from map(_watched, records.all_watched())
+    yield from map(_key, records.keys())
 
 
 def _read(table: _Table, decode: Callable[[bytes], Any], row: Row) -> Standing:
