@@ -49,6 +49,7 @@ class Claim:
         self._records, self._service, self._policy, self._coin = records, service, policy, coin
         self._chain, self._wallet, self._chance, self._now = chain, wallet, chance, now
         self._purse: dict[int, Coin] | None = None
+        self._rate = policy.coins[coin].fee_rate
 
     @property
     def _coins(self) -> CoinPolicy:
@@ -103,7 +104,7 @@ class Claim:
         """Gather coins into one."""
         assert self._chain is not None
         target = self._wallet.watch_new(self._records, self._coin, self._service, self._coins.change_kind, "sweep")
-        fee = self._chain.format.fee([c.kind for c in ready], [target.key], self._coins.fee_rate)
+        fee = self._chain.format.fee([c.kind for c in ready], [target.key], self._rate)
         total = sum(coin.amount for coin in ready)
         if total - fee < self._chain.format.dust:
             return False
@@ -122,6 +123,11 @@ class Claim:
             )
         )
         return True
+
+    def bump(self, old: Payment) -> None:
+        """Pay twice the fee rate for a payment that waits too long; the same coins, so only one can be mined."""
+        self._rate = 2 * max(old.rate, self._rate)
+        self.replace(old, "waits too long")
 
     def replace(self, old: Payment, reason: str) -> None:
         """Build a payment anew whose coins are (partly) gone. Without coins it stays as it is and is tried again."""
@@ -186,13 +192,13 @@ class Claim:
 
     def _choose(self, outputs: list[Output], codes: frozenset[int]) -> Choice:
         assert self._chain is not None
-        form, coins = self._chain.format, self._coins
+        form = self._chain.format
         keys = [output.key for output in outputs]
         change_key = self._change_shape()
         target = sum(output.amount for output in outputs)
 
         def fee_of(kinds: Sequence[str], with_change: bool) -> int:
-            return form.fee(kinds, [*keys, change_key] if with_change else keys, coins.fee_rate)
+            return form.fee(kinds, [*keys, change_key] if with_change else keys, self._rate)
 
         if form.one_to_one:
             return choose_account(self._load_purse(), target, fee_of, codes)
@@ -297,7 +303,7 @@ class Claim:
                 coins=[coin.number for coin in choice.coins],
                 carried=carried,
                 change=change,
-                rate=self._coins.fee_rate,
+                rate=self._rate,
                 replaces=replaces,
                 excluded=[(coin.txid, coin.vout) for coin in choice.excluded],
                 codes=codes,

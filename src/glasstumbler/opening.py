@@ -92,13 +92,13 @@ class Opener(NamedTuple):
                 return name
 
     def _extra(self, draft: Draft, number: int) -> dict[str, object]:
-        """v2 of the swap's API still shows integrated addresses and payment ids: synthetic, and never watched."""
+        """v2 of the swap's API still shows integrated addresses and payment ids: the same subaddress in another form."""
         if draft.coin != "xmr":
             return dict(draft.extra)
         payment_id = number.to_bytes(8, "big")
         return {
             **draft.extra,
-            "integrated_address": self.wallet.integrated(draft.coin, self.service, payment_id),
+            "integrated_address": self.wallet.integrated(draft.coin, self.service, payment_id, number),
             "payment_id_short": payment_id.hex(),
             "payment_id_long": payment_id.hex().ljust(64, "0"),
         }

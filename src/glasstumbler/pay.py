@@ -159,6 +159,9 @@ class Payer:
                 if payment.txid in known:
                     if payment.state is PaymentState.STORED:
                         sent.append(payment.number)
+                    elif self._is_stuck(chain, payment, height):
+                        self._store.write(partial(self._bump, payment.number))
+                        moved = True
                 elif self._broadcast(chain, payment):
                     sent.append(payment.number)
             if sent:
@@ -221,6 +224,15 @@ class Payer:
         postings += desk.fail(order, now)
         records.save_order(order)
         records.append(ledger.Entry("failed", now, payment.service, order.number, postings, detail={"reason": reason}))
+
+    def _is_stuck(self, chain: Chain, payment: Payment, height: int) -> bool:
+        after = self._policies[payment.service].bump_after
+        return chain.format.replaceable and bool(payment.carried) and height >= (payment.sent_at or height) + after
+
+    def _bump(self, number: int, records: Records) -> None:
+        old = records.payment(number)
+        if old.state is PaymentState.SENT:
+            self._claim(records, old.service, old.coin, self._clock.now()).bump(old)
 
     # -- building anew --------------------------------------------------------------------------------------------
 

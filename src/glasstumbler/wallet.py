@@ -37,8 +37,9 @@ class Wallet:
         secret = self._ring.secret(coin.coin, coin.service, coin.branch, coin.index)
         return Spend(Outpoint(coin.txid, coin.vout), coin.amount, coin.kind, secret)
 
-    def integrated(self, coin: str, service: str, payment_id: bytes) -> str:
-        return monero_keys.integrated_address(self._seed(coin, service), payment_id)
+    def integrated(self, coin: str, service: str, payment_id: bytes, index: int) -> str:
+        """An integrated address of the same subaddress, so that a payment to either reaches the order."""
+        return monero_keys.integrated_address(self._seed(coin, service), payment_id, index)
 
     def _seed(self, coin: str, service: str) -> bytes:
         return self._ring.secret(coin, service, "deposit", 0)

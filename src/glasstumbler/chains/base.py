@@ -73,6 +73,8 @@ class Format(Protocol):
     """Address kinds it can make: p2wpkh, p2tr, p2pkh, p2sh-p2wpkh; account; subaddress."""
     dust: int
     """The smallest output a node relays, in base units."""
+    replaceable: bool
+    """True where nodes take a transaction with a higher fee in place of one that waits (BIP 125)."""
     one_to_one: bool
     """True where a transaction spends one coin (an account at a nonce), pays one output, and what is left stays in
     the same account at the next nonce (Ethereum)."""

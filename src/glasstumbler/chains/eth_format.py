@@ -249,6 +249,7 @@ class EthFormat:
     kinds: tuple[str, ...] = ("account",)
     dust = 0
     one_to_one = True
+    replaceable = False  # a replacement would change what the account has left
 
     def key(self, address: str) -> bytes:
         return parse_address(address)

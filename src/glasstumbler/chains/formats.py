@@ -39,8 +39,8 @@ class UtxoFormat:
 
     one_to_one = False
 
-    def __init__(self, coin: str, kinds: tuple[str, ...], dust: int) -> None:
-        self.coin, self.kinds, self.dust = coin, kinds, dust
+    def __init__(self, coin: str, kinds: tuple[str, ...], dust: int, replaceable: bool) -> None:
+        self.coin, self.kinds, self.dust, self.replaceable = coin, kinds, dust, replaceable
 
     def key(self, address: str) -> bytes:
         """The scriptPubKey; BadAddress, NotATestNetwork."""
@@ -144,8 +144,8 @@ _SEGWIT_KINDS: Final = ("p2wpkh", "p2tr", "p2pkh", "p2sh-p2wpkh")
 FORMATS: Final[Mapping[str, UtxoFormat]] = MappingProxyType(
     {
         # The largest of each node's dust limits (that of p2pkh), so that any address can be paid it.
-        "btc": UtxoFormat("btc", _SEGWIT_KINDS, 546),
-        "ltc": UtxoFormat("ltc", _SEGWIT_KINDS, 5460),
-        "bch": UtxoFormat("bch", ("p2pkh",), 546),
+        "btc": UtxoFormat("btc", _SEGWIT_KINDS, 546, True),
+        "ltc": UtxoFormat("ltc", _SEGWIT_KINDS, 5460, False),
+        "bch": UtxoFormat("bch", ("p2pkh",), 546, False),
     }
 )

@@ -68,6 +68,7 @@ class MoneroFormat:
     kinds: tuple[str, ...] = ("subaddress",)
     dust = 1
     one_to_one = False
+    replaceable = False
 
     def key(self, address: str) -> bytes:
         """Public spend and view key (64 bytes) of a stagenet-form address: subaddress, primary or integrated (its
