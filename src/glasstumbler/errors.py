@@ -25,7 +25,8 @@ GlassTumblerError
 │   ├── InvoiceExpired
 │   ├── InvoiceUsed            the preimage is already known
 │   ├── NoRoute                no route is likely to carry the payment
-│   ├── BadPaymentUrl          a payment-protocol URL that the laboratory does not fetch
+│   ├── BadPaymentUrl          a payment-protocol URL that the laboratory does not answer
+│   ├── BadPaymentRequest      ... that it answers, but what stands there cannot be paid
 │   ├── WrongState             the order is not in a state that allows this
 │   ├── UnknownOrder           no such order (or another customer's)
 │   ├── UnknownEndpoint
@@ -160,6 +161,10 @@ class NoRoute(Rejection):
 
 
 class BadPaymentUrl(Rejection):
+    pass
+
+
+class BadPaymentRequest(Rejection):
     pass
 
 

@@ -92,7 +92,7 @@ class Opener(NamedTuple):
                 return name
 
     def _extra(self, draft: Draft, number: int) -> dict[str, object]:
-        """v2 of the swap's API still shows integrated addresses and payment ids: the same subaddress in another form."""
+        """v2 of the swap's API still shows integrated addresses and payment ids: the same subaddress again."""
         if draft.coin != "xmr":
             return dict(draft.extra)
         payment_id = number.to_bytes(8, "big")

@@ -10,8 +10,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
 import structlog
 
+from glasstumbler import payment_url
 from glasstumbler import swap as swaps
 from glasstumbler.behaviour import Behaviours
 from glasstumbler.chains.base import Chain
@@ -25,7 +27,6 @@ from glasstumbler.engine.payment import Payment, PaymentState
 from glasstumbler.engine.policy import SwapPolicy
 from glasstumbler.errors import (
     BadAddress,
-    BadPaymentUrl,
     GlassTumblerError,
     KeyBlocked,
     KeyMissing,
@@ -142,12 +143,14 @@ class Service:
         return await self._open(draft, account)
 
     async def open_swap(self, command: ask.OpenSwap, account: str) -> ask.OrderView:
-        if command.payment_url is not None:
-            raise BadPaymentUrl("the laboratory fetches no payment requests", "pp_url")
         rate = self._rate()
         if command.invoice is not None:
             return await self._open(self._plan_lightning(command.invoice, rate), account)
-        draft = swaps.plan_on_chain(command, self._swap, rate, self._chains["btc"].format)
+        form = self._chains["btc"].format
+        if command.payment_url is not None:
+            url, address, sat = payment_url.resolve(command.payment_url, form, self._clock.now())
+            command = msgspec.structs.replace(command, address=address, amount=text(sat, "btc"), payment_url=url)
+        draft = swaps.plan_on_chain(command, self._swap, rate, form)
         self._check_funds(draft.swap.amount if draft.swap else 0)
         return await self._open(draft, account)
 

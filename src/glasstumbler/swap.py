@@ -50,7 +50,7 @@ def plan_on_chain(command: OpenSwap, policy: SwapPolicy, rate: int, form: Format
         terms=Terms(quote=piconero, confirmations=plan.confirmations_for(sat, policy)),
         outputs=[PlannedOutput(address)],
         fixed=True,
-        swap=Swap(price=text(rate, "btc"), amount=sat),
+        swap=Swap(price=text(rate, "btc"), amount=sat, payment_url=command.payment_url),
     )
 
 

@@ -20,7 +20,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from glasstumbler import payment_url
 from glasstumbler.behaviour import Behaviour
+from glasstumbler.chains import bip70
 from glasstumbler.chains.base import LabChain
 from glasstumbler.dialects import wire
 from glasstumbler.errors import (
@@ -95,6 +97,7 @@ class LabApi:
             ("POST", "/chains/{coin}/reorg", self.reorg),
             ("POST", "/chains/{coin}/address", self.address),
             ("POST", "/lightning/invoice", self.invoice),
+            ("GET", "/bip70", self.payment_request),
             ("POST", "/price", self.price),
             ("POST", "/services/{slug}/behave", self.behave),
             ("POST", "/clock/advance", self.advance),
@@ -108,7 +111,8 @@ class LabApi:
         async def endpoint(request: Request) -> Response:
             try:
                 self._admit(request)
-                return _json(await act(request))
+                done = await act(request)
+                return done if isinstance(done, Response) else _json(done)
             except GlassTumblerError as error:
                 return _refuse(error)
             except Exception:
@@ -173,6 +177,14 @@ class LabApi:
             raise UnknownEndpoint("no Lightning network runs here")
         amount = _amount(wanted.amount, "msat")
         return {"ln_invoice": await run_in_threadpool(network.invoice, amount, wanted.expiry)}
+
+    async def payment_request(self, request: Request) -> Response:
+        """The fixture that payment-protocol URLs may point at (BIP 70)."""
+        chain = self._house.chains.get("btc")
+        if chain is None:
+            raise UnknownEndpoint("no chain of btc runs here")
+        raw = payment_url.serve(dict(request.query_params), chain.format, self._house.clock.now())
+        return Response(raw, media_type=bip70.MEDIA_TYPE)
 
     def _chain(self, request: Request) -> LabChain:
         coin = request.path_params["coin"]
