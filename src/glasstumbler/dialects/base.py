@@ -6,7 +6,7 @@ order is concerned (a redirect, a picture). `write` renders a result, `refuse` r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from glasstumbler.engine.commands import Account, Call, Fees, Now, OrderView, Page, Parameters, Price, Route
@@ -68,6 +68,8 @@ class Dialect(Protocol):
     """Rate limits by name: so many requests in so many seconds."""
     endpoints: Mapping[str, Endpoint[Any]]
     """By name, which is what `Call.endpoint` carries."""
+    answers: Collection[str] | None
+    """Error codes that the laboratory may ask for; None: any text, where no document lists them."""
 
     def read(self, request: Request) -> Call | Response:
         """What is asked, or an answer that needs nobody. Raises a Rejection."""

@@ -7,7 +7,7 @@ left out.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -120,6 +120,7 @@ class Bearer:
         self.contract = branding.contract
         self.limits: Mapping[str, tuple[int, int]] = {}
         self.endpoints = ENDPOINTS
+        self.answers: Collection[str] | None = frozenset(map(str, FORCED))
 
     def read(self, request: Request) -> Call | Response:
         row, argument = route(self.endpoints.values(), request)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -96,6 +96,7 @@ class Codes:
         self.settings = settings or CodesSettings()
         self.limits: Mapping[str, tuple[int, int]] = {}
         self.endpoints = ENDPOINTS
+        self.answers: Collection[str] | None = None
 
     def read(self, request: Request) -> Call | Response:
         row, argument = route(self.endpoints.values(), request)

@@ -7,7 +7,7 @@ control there is.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -135,6 +135,7 @@ class Xmrto:
     def __init__(self, settings: XmrtoSettings | None = None) -> None:
         self.settings = settings or XmrtoSettings()
         self.limits: Mapping[str, tuple[int, int]] = LIMITS
+        self.answers: Collection[str] | None = frozenset(f"XMRTO-ERROR-{code}" for code in CATALOGUE)
         self.endpoints: Mapping[str, Endpoint[Xmrto]] = {
             name: row
             for name, row in ENDPOINTS.items()
