@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import msgspec
 
 from glasstumbler.errors import Forced
@@ -9,10 +11,10 @@ from glasstumbler.errors import Forced
 
 class Behaviour(msgspec.Struct, forbid_unknown_fields=True):
     maintenance: bool = False
-    answer: str | None = None
+    answer: str | int | None = None
     """A documented error code that the next `times` requests get."""
-    times: int = 0
-    payout: str | None = None
+    times: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    payout: Literal["fail", "stall"] | None = None
     """`fail`: payouts that come due fail; `stall`: they wait until this is taken back."""
 
 
@@ -34,7 +36,7 @@ class Behaviours:
         behaviour = self.of(service)
         if behaviour.answer is not None and behaviour.times > 0:
             behaviour.times -= 1
-            code = behaviour.answer
+            code = str(behaviour.answer)
             if behaviour.times == 0:
                 behaviour.answer = None
             raise Forced(code)

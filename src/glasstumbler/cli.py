@@ -196,6 +196,14 @@ def _configure_log() -> None:
     """Structured lines on standard error; GLASSTUMBLER_LOG is debug, info, warning (default) or error."""
     level = getattr(logging, os.environ.get("GLASSTUMBLER_LOG", "warning").upper(), logging.WARNING)
     structlog.configure(
+        processors=[
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.add_log_level,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                exception_formatter=structlog.dev.plain_traceback,  # no variables: some are secret
+            ),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )

@@ -39,8 +39,7 @@ class Watch:
     def _step(self) -> bool:
         cursor = self._store.read(lambda records: records.cursor(self._coin))
         if cursor is None:
-            height, block_hash = self._chain.tip()
-            self._store.write(lambda records: records.push_block(self._coin, height, block_hash, _KEEP_BLOCKS))
+            self._begin()
             return True
         height, block_hash = cursor
         if self._chain.block_hash(height) != block_hash:
@@ -55,6 +54,18 @@ class Watch:
         return True
 
     # -- blocks ---------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Blocks from before the record pay nobody here, but a reorganisation may reach back into them."""
+        tip, _ = self._chain.tip()
+        hashes = {height: self._chain.block_hash(height) for height in range(max(tip - _KEEP_BLOCKS, 0), tip + 1)}
+
+        def unit(records: Records) -> None:
+            for height, block_hash in hashes.items():
+                if block_hash is not None:
+                    records.push_block(self._coin, height, block_hash, _KEEP_BLOCKS)
+
+        self._store.write(unit)
 
     def _connect(self, block: Block) -> None:
         now = self._clock.now()

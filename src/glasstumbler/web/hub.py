@@ -20,6 +20,9 @@ _INDEX = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="vie
 link is recorded.</p><ul>{services}</ul><p>The laboratory: <a href="/lab/v1/chains">/lab/v1/chains</a></p></html>"""
 
 
+_ROOT_SERVER = "servers:\n  - url: /\n"
+
+
 def hub(house: House) -> Starlette:
     services = [Mount(f"/{slug}", app=ServiceApp(service)) for slug, service in house.services.items()]
     items = "".join(
@@ -35,7 +38,8 @@ def hub(house: House) -> Starlette:
         if slug not in house.services:
             return PlainTextResponse("no such contract\n", 404)
         name = f"{house.services[slug].dialect.contract.removesuffix('.yaml')}.yaml"
-        raw = (resources.files("glasstumbler.dialects") / "openapi" / name).read_bytes()
+        raw = (resources.files("glasstumbler.dialects") / "openapi" / name).read_text()
+        raw = raw.replace(_ROOT_SERVER, f"servers:\n  - url: /{slug}\n", 1)  # on the hub it stands under its slug
         return Response(raw, media_type="application/yaml")
 
     return Starlette(

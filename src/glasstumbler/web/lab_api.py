@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
@@ -26,6 +27,7 @@ from glasstumbler.chains import bip70
 from glasstumbler.chains.base import LabChain
 from glasstumbler.dialects import wire
 from glasstumbler.errors import (
+    BadAddress,
     BadAmount,
     ChainError,
     GlassTumblerError,
@@ -49,6 +51,7 @@ LOCAL_NAMES = frozenset(("localhost", "127.0.0.1", "[::1]", "::1", ""))
 Amount = str | int | Decimal
 T = TypeVar("T")
 log = structlog.get_logger()
+_NAMED = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
 Text = Annotated[str, msgspec.Meta(max_length=8192)]
 
 
@@ -126,9 +129,12 @@ class LabApi:
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
         if hmac.compare_digest(given.encode(), self._house.vault.lab_token.encode()):
             return
-        name = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
-        if not (request.client and _is_loopback(request.client.host) and name.lower() in LOCAL_NAMES):
+        host = request.headers.get("host", "")
+        origin = request.headers.get("origin")
+        if not (request.client and _is_loopback(request.client.host) and _name(host) in LOCAL_NAMES):
             raise KeyMissing("the lab token is wanted: Authorization: Bearer ...")
+        if origin is not None and origin.lower() != f"{request.url.scheme}://{host}".lower():
+            raise KeyMissing("a page of another origin needs the lab token: Authorization: Bearer ...")
 
     # -- chains ---------------------------------------------------------------------------------------------------
 
@@ -153,6 +159,7 @@ class LabApi:
     async def pay(self, request: Request) -> dict[str, str]:
         wanted, chain = await _body(request, Pay), self._chain(request)
         amount = _amount(wanted.amount, chain.coin)
+        _check_address(chain, wanted.address)
         return {"txid": await self._act(lambda: chain.pay(wanted.address, amount))}
 
     async def mine(self, request: Request) -> dict[str, int]:
@@ -215,11 +222,17 @@ class LabApi:
         if slug not in self._house.services:
             raise UnknownEndpoint(f"no service is called {slug!r}; these are: {', '.join(self._house.services)}")
         wanted = await _body(request, Behaviour)
+        self._check_answer(slug, wanted.answer)
         if wanted.answer is not None and wanted.times == 0:
             wanted.times = 1
         self._house.behaviours.set(slug, wanted)
         await run_in_threadpool(self._house.turn)
         return self._house.behaviours.of(slug)
+
+    def _check_answer(self, slug: str, answer: str | int | None) -> None:
+        known = self._house.services[slug].dialect.answers
+        if answer is not None and known is not None and str(answer) not in known:
+            raise Malformed(f"{slug} answers {', '.join(sorted(known))}", "answer")
 
     async def advance(self, request: Request) -> dict[str, int]:
         seconds = (await _body(request, Advance)).seconds
@@ -232,6 +245,20 @@ class LabApi:
             if order is None:
                 raise UnknownOrder("no such order", "order")
             return truth.order_truth(records, order)
+
+
+def _name(host: str) -> str:
+    """A Host header without its port."""
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdecimal() else host).lower()
+
+
+def _check_address(chain: LabChain, address: str) -> None:
+    try:
+        chain.format.key(address)
+    except (BadAddress, NotATestNetwork) as error:
+        why = error.text if isinstance(error, BadAddress) else str(error)
+        raise BadAddress(why, "address") from None
 
 
 def _is_loopback(host: str) -> bool:
@@ -251,10 +278,19 @@ async def _body(request: Request, kind: type[T]) -> T:
         fields = msgspec.json.Decoder(float_hook=Decimal).decode(bytes(raw) or b"{}")
         return msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
-        why, _, where = str(error).partition(" - at ")
-        raise Malformed(why, where.strip("`$.")) from None
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise _malformed(str(error)) from None
+    except RecursionError:
+        raise Malformed("nested too deeply") from None
+    except (msgspec.DecodeError, ValueError) as error:
         raise Malformed(f"not JSON: {error}") from None
+
+
+def _malformed(said: str) -> Malformed:
+    """msgspec names a missing or unknown field in its text, any other in the place that it gives."""
+    why, _, where = said.partition(" - at ")
+    if (named := _NAMED.fullmatch(why)) is not None:
+        return Malformed("missing" if named[1] == "missing required" else "unknown field", named[2])
+    return Malformed(why, where.strip("`$."))
 
 
 def _amount(value: Amount, coin: str, field: str = "amount") -> int:

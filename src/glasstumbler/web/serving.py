@@ -20,6 +20,7 @@ from glasstumbler.web.hub import hub
 _BACKLOG = 2048
 _IDLE_SECONDS = 0.25
 """Between two looks at chains and due work."""
+_AFTER_FAILURE_SECONDS = 5
 log = structlog.get_logger()
 
 
@@ -92,11 +93,13 @@ class Serving:
 
     async def _turn_again_and_again(self) -> None:
         while not self._stopping.is_set():
+            pause = _IDLE_SECONDS
             try:
                 await asyncio.to_thread(self._house.turn)
             except Exception:
                 log.exception("turn failed; it is tried again")
-            await asyncio.sleep(_IDLE_SECONDS)
+                pause = _AFTER_FAILURE_SECONDS
+            await asyncio.sleep(pause)
 
     async def _mine_again_and_again(self) -> None:
         while not self._stopping.is_set():

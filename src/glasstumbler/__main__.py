@@ -1,0 +1,5 @@
+"""`python -m glasstumbler` is the command `glasstumbler`."""
+
+from glasstumbler.cli import main
+
+main()
