@@ -168,6 +168,7 @@ def _wallets(book: Book, records: Records, chains: Mapping[str, Chain]) -> list[
             "order_id": None if watched.order is None else book.order(watched.order).id,
         }
         for watched in records.all_watched()
+        if watched.coin in chains  # invoices are watched too, so that each is taken once
     ]
 
 

@@ -24,7 +24,8 @@ class Row(NamedTuple):
     """`chain` or `channel`."""
 
 
-HEADINGS = ("Service", "Order", "Deposit", "Payout", "Delay", "Fee", "Hops between")
+HEADINGS = ("Service", "Order", "Deposit", "Payout", "Delay", "Fee", "Hops")
+"""`Delay` in hours and minutes; `Hops` between the order's own deposit and its payout, in custody."""
 
 
 def rows(truths: Iterable[Mapping[str, Any]]) -> list[Row]:
@@ -53,30 +54,31 @@ def money(value: Mapping[str, Any]) -> str:
     return f"{value['amount']} {value['coin']}"
 
 
-def short(outpoint: str, head: int = 6, tail: int = 4) -> str:
-    """39a0ed...15b5:1 - the ends of a txid and the whole index."""
+def short(outpoint: str, ends: int = 3) -> str:
+    """39a…5b5:1 - the ends of a txid and the whole index; ln:39a…5b5 for a Lightning payment."""
     name, _, index = outpoint.rpartition(":")
-    if name == "lightning":
-        return f"lightning:{_ends(index, head, tail)}"
-    return f"{_ends(name, head, tail)}:{index}" if name else _ends(index, head, tail)
+    return f"ln:{_ends(index, ends)}" if name == "lightning" else f"{_ends(name, ends)}:{index}"
 
 
-def _ends(name: str, head: int, tail: int) -> str:
-    head += 2 * name.startswith("0x")
-    return name if len(name) <= head + tail + 1 else f"{name[:head]}\u2026{name[-tail:]}"
+def _ends(name: str, ends: int) -> str:
+    name = name.removeprefix("0x")
+    return name if len(name) <= 2 * ends + 1 else f"{name[:ends]}…{name[-ends:]}"
+
+
+def brief(amount: str, places: int = 8) -> str:
+    """ "0.01849762… eth" for "0.018497621768046489 eth"; shorter amounts as they are."""
+    number, _, coin = amount.partition(" ")
+    whole, point, fraction = number.partition(".")
+    cut = "…" if len(fraction) > places else ""
+    return f"{whole}{point}{fraction[:places]}{cut} {coin}"
 
 
 def span(seconds: int | None) -> str:
-    """1 h, 30 min, 1 h 30 min, 5 s."""
-    if seconds is None:
-        return "\u2013"
-    hours, rest = divmod(seconds, 3600)
-    minutes, rest = divmod(rest, 60)
-    parts = [f"{value} {unit}" for value, unit in ((hours, "h"), (minutes, "min"), (rest, "s")) if value]
-    return " ".join(parts) or "0"
+    """Hours and minutes: 1:00, 0:45."""
+    return "–" if seconds is None else f"{seconds // 3600}:{seconds % 3600 // 60:02}"
 
 
 def hops(row: Row) -> str:
     if row.custody == "channel":
         return "channel"
-    return "never meet" if row.hops is None else str(row.hops)
+    return "never" if row.hops is None else str(row.hops)
