@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import json
 import logging
@@ -25,7 +24,7 @@ from glasstumbler.house import House
 from glasstumbler.store.records import KeyRow, Records
 from glasstumbler.store.sqlite import SqliteStore
 from glasstumbler.vault import Vault, key_row, new_key
-from glasstumbler.web.serving import Serving
+from glasstumbler.web.serving import Serving, run
 
 DATA = Path("glasstumbler-data")
 _SERVICES_WITH_KEYS = tuple(slug for slug in services.SERVICES if slug != "xmrto")
@@ -64,7 +63,7 @@ def serve(
             house.start()
             serving = Serving(house, host, port, block_interval)
             _announce(house, serving, data)
-            asyncio.run(serving.run())
+            run(serving)
         finally:
             house.close()
     _say(f"stopped; {data} keeps everything")
@@ -78,7 +77,7 @@ def demo(
     out: Annotated[Path, Parameter(help="Folder for the dataset and the report.")] = Path("demo-out"),
 ) -> int:
     """Drive the documented requests of all five services over HTTP, pay, mine, wait, and show every link."""
-    from glasstumbler.lab.show import run_demo
+    from glasstumbler.demo import run_demo
 
     return run_demo(seed, out)
 

@@ -34,7 +34,7 @@ def bind(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 takes a free one. SettingsError if it cannot be had."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
         listening.listen(_BACKLOG)
@@ -44,10 +44,11 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class Serving:
-    """The hub and the services of one house. `first` is the hub's port; 0 takes free ports for all."""
+    """The hub and the services of one house. `first` is the hub's port; 0 takes free ports for all. `turning` False:
+    the house moves on only at the lab's calls, so that a run repeats byte for byte."""
 
-    def __init__(self, house: House, host: str, first: int, block_interval: int = 0) -> None:
-        self._house, self._interval = house, block_interval
+    def __init__(self, house: House, host: str, first: int, block_interval: int = 0, turning: bool = True) -> None:
+        self._house, self._interval, self._turning = house, block_interval, turning
         apps: dict[str, Any] = {"hub": hub(house)}
         apps |= {slug: ServiceApp(service) for slug, service in house.services.items()}
         self.sockets: dict[str, socket.socket] = {}
@@ -59,6 +60,7 @@ class Serving:
             raise
         self._servers = {name: _server(app) for name, app in apps.items()}
         self._stopping = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def url(self, name: str) -> str:
         host, port = self.sockets[name].getsockname()[:2]
@@ -69,18 +71,22 @@ class Serving:
             listening.close()
 
     def stop(self) -> None:
-        self._stopping.set()
+        """From any thread; before `run` it stops as soon as it has begun."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        else:
+            self._stopping.set()
 
     async def run(self) -> None:
         """Until `stop` or a signal; what was accepted is finished first."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
                 loop.add_signal_handler(number, self.stop)
         serving = [
             asyncio.create_task(server.serve(sockets=[self.sockets[name]])) for name, server in self._servers.items()
         ]
-        work = [asyncio.create_task(self._turn_again_and_again())]
+        work = [asyncio.create_task(self._turn_again_and_again())] if self._turning else []
         if self._interval:
             work.append(asyncio.create_task(self._mine_again_and_again()))
         await self._stopping.wait()
@@ -106,6 +112,12 @@ class Serving:
             await asyncio.sleep(self._interval)
             for chain in self._house.chains.values():
                 await asyncio.to_thread(chain.mine, 1)
+
+
+def run(serving: Serving) -> None:
+    """Serve on the fastest event loop that is installed (uvloop), until `stop` or a signal."""
+    with asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
+        runner.run(serving.run())
 
 
 def _server(app: Any) -> _Server:

@@ -1,0 +1,58 @@
+"""`glasstumbler demo`: a laboratory in memory on a virtual clock, served on loopback, driven by lab/demo.py."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+
+from glasstumbler.audit import audit_house
+from glasstumbler.clock import VirtualClock
+from glasstumbler.errors import StoreError
+from glasstumbler.house import House
+from glasstumbler.lab import dataset, report
+from glasstumbler.lab.customers import Keys
+from glasstumbler.lab.demo import Outcome, Written, demo
+from glasstumbler.vault import Vault, key_row
+from glasstumbler.web.background import served
+
+_SECONDS = 60
+"""For one request."""
+
+
+def run_demo(seed: int, out: Path) -> int:
+    """Exit code 0 only if every order completed, every check held and the audit is clean."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot write to {out}: {error.strerror}") from None
+    vault = Vault(sha256(f"glasstumbler demo {seed}".encode()).digest())
+    with closing(House(None, vault, VirtualClock(), seed, {"lab": {"rate_limits": "off"}})) as house:
+        house.start()
+        # Without turns of its own the house moves on at the lab's calls only: same seed, same bytes.
+        with (
+            served(house, turning=False) as serving,
+            httpx.Client(base_url=serving.url("hub"), timeout=_SECONDS, trust_env=False) as client,
+        ):
+            return demo(
+                client,
+                {slug: _keys(house, slug) for slug, service in house.services.items() if service.keyed},
+                Console(highlight=False),
+                lambda: audit_house(house),
+                lambda outcome: _write(house, seed, outcome, out),
+            )
+
+
+def _keys(house: House, slug: str) -> Keys:
+    key = house.vault.first_key(slug)
+    return Keys(key, house.vault.account(key_row(slug, key, 0)).secret)
+
+
+def _write(house: House, seed: int, outcome: Outcome, out: Path) -> Written:
+    about = dataset.About(seed, "demo", house.lightning is not None)
+    with house.store.snapshot() as records:
+        manifest = dataset.export(records, house.chains, house.policies, about, out / "dataset")
+    return Written(manifest.parent, report.write(outcome, seed, out / "report.html"))
