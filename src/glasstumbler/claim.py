@@ -124,17 +124,23 @@ class Claim:
         )
         return True
 
-    def bump(self, old: Payment) -> None:
-        """Pay twice the fee rate for a payment that waits too long; the same coins, so only one can be mined."""
+    def bump(self, old: Payment) -> bool:
+        """Pay twice the fee rate for a payment that waits too long; the same coins, so only one can be mined. False
+        if that cannot be: there are no more coins, or the change is spent already, by a payment that would fall."""
+        if old.change is not None and self._records.coin(old.change).spent_by is not None:
+            return False
         self._rate = 2 * max(old.rate, self._rate)
-        self.replace(old, "waits too long")
+        return self.replace(old, "waits too long")
 
-    def replace(self, old: Payment, reason: str) -> None:
-        """Build a payment anew whose coins are (partly) gone. Without coins it stays as it is and is tried again."""
-        coins = [self._records.coin(number) for number in old.coins]
-        left = [coin for coin in coins if coin.booked and coin.height is not None]
+    def replace(self, old: Payment, reason: str) -> bool:
+        """Build a payment anew whose coins are (partly) gone. Without coins it stays as it is and is tried again:
+        False."""
+        coins = [coin for coin in map(self._records.coin, old.coins) if coin.spent_by == old.number]
         for coin in coins:
             coin.spent_by = None
+        if self._format_is_one_to_one() and not self._unwind(old, coins[0], reason):
+            return False
+        left = [coin for coin in coins if coin.booked and coin.height is not None]
         self._purse = {coin.number: coin for coin in [*left, *self._load()]}
         orders = self._records.orders_by_number({each.order for each in old.carried})
         outputs = [
@@ -142,11 +148,11 @@ class Claim:
         ]
         if not outputs:
             self._drop(old, coins, reason)
-            return
+            return True
         try:
             choice = self._choose(outputs, frozenset(old.codes))
         except NoFunds:
-            return
+            return False
         for coin in coins:
             self._records.save_coin(coin)
         number = self._records.next("payment")
@@ -171,6 +177,24 @@ class Claim:
                 detail={"txid": signed.txid, "replaces": old.txid, "reason": reason},
             )
         )
+        return True
+
+    def _unwind(self, old: Payment, coin: Coin, reason: str) -> bool:
+        """Bring an account's coin back to before a payment. What the account paid at later nonces has to go first,
+        and may still wait somewhere: the account rests from then on."""
+        assert old.change is not None
+        waiting = self._records.open_payments(self._coin, (PaymentState.STORED, PaymentState.SENT))
+        later = [each for each in waiting if each.inputs[0][0] == coin.txid and each.inputs[0][1] > coin.vout]
+        for each in sorted(later, key=lambda each: each.inputs[0][1], reverse=True):
+            if not self.replace(each, reason):
+                return False
+        change = self._records.coin(old.change)
+        coin.amount = change.amount + old.fee + sum(each.amount for each in old.carried)
+        coin.sources, coin.codes = change.sources, change.codes
+        coin.rests = coin.rests or bool(later)
+        if coin.rests or not (coin.sources or coin.made_by):
+            coin.height = None
+        return True
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
@@ -230,6 +254,11 @@ class Claim:
             made = self._make_coin(
                 coin.txid, coin.vout + 1, choice.change, coin.kind, coin.branch, coin.index, origin, choice
             )
+            made.sources = coin.sources
+            if (before := self._records.coin_at(self._coin, made.txid, made.vout)) is not None:
+                made.number, made.made_by = before.number, number  # of a payment that was replaced
+                self._records.save_coin(made)
+                return signed, made.number
         elif choice.change:
             watched = self._wallet.watch_new(self._records, self._coin, self._service, self._coins.change_kind, branch)
             signed = form.sign(spends, [*outputs, Output(watched.key, choice.change)])

@@ -160,24 +160,26 @@ class Payer:
                     if payment.state is PaymentState.STORED:
                         sent.append(payment.number)
                     elif self._is_stuck(chain, payment, height):
-                        self._store.write(partial(self._bump, payment.number))
-                        moved = True
-                elif self._broadcast(chain, payment):
+                        moved = self._store.write(partial(self._bump, payment.number)) or moved
+                elif refusal := self._refusal(chain, payment):
+                    moved = self._rebuild_if_gone(payment, refusal) or moved
+                elif payment.state is PaymentState.STORED:
                     sent.append(payment.number)
             if sent:
                 self._store.write(partial(self._mark_sent, sent, height))
                 moved = True
         return moved
 
-    def _broadcast(self, chain: Chain, payment: Payment) -> bool:
-        """True if the payment was stored only and the network has it now."""
+    def _refusal(self, chain: Chain, payment: Payment) -> str | None:
+        """Broadcast; why the network does not take it, if it does not."""
         try:
             chain.broadcast(bytes.fromhex(payment.raw))
         except TransactionRefused as refused:
-            if refused.reason in _REBUILD:
-                self._store.write(partial(self._rebuild, payment.number, refused.reason))
-            return False
-        return payment.state is PaymentState.STORED
+            return refused.reason
+        return None
+
+    def _rebuild_if_gone(self, payment: Payment, refusal: str) -> bool:
+        return refusal in _REBUILD and self._store.write(partial(self._rebuild, payment.number, refusal))
 
     def _mark_sent(self, numbers: list[int], height: int, records: Records) -> None:
         now, by_service = self._clock.now(), defaultdict(list)
@@ -229,21 +231,20 @@ class Payer:
         after = self._policies[payment.service].bump_after
         return chain.format.replaceable and bool(payment.carried) and height >= (payment.sent_at or height) + after
 
-    def _bump(self, number: int, records: Records) -> None:
+    def _bump(self, number: int, records: Records) -> bool:
         old = records.payment(number)
-        if old.state is PaymentState.SENT:
-            self._claim(records, old.service, old.coin, self._clock.now()).bump(old)
+        if old.state is not PaymentState.SENT:
+            return False
+        return self._claim(records, old.service, old.coin, self._clock.now()).bump(old)
 
     # -- building anew --------------------------------------------------------------------------------------------
 
-    def _rebuild(self, number: int, reason: str, records: Records) -> None:
+    def _rebuild(self, number: int, reason: str, records: Records) -> bool:
         """A payment that can no longer be mined gives its outputs to a new one."""
         old = records.payment(number)
         if old.state not in (PaymentState.STORED, PaymentState.SENT):
-            return
-        now = self._clock.now()
-        claim = self._claim(records, old.service, old.coin, now)
-        claim.replace(old, reason)
+            return False
+        return self._claim(records, old.service, old.coin, self._clock.now()).replace(old, reason)
 
 
 def _on_their_way(coin: str, records: Records) -> list[Payment]:

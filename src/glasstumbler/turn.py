@@ -259,12 +259,11 @@ class Turn:
                 )
             )
             return
-        if txid in account.sources:
-            return
-        account.amount += amount
-        account.sources.append(txid)
-        account.codes = tuple(sorted({*account.codes, *codes}))
-        if account.height is None and height is not None and account.spent_by is None and not account.made_by:
+        if txid not in account.sources:
+            account.amount += amount
+            account.sources.append(txid)
+            account.codes = tuple(sorted({*account.codes, *codes}))
+        if account.height is None and not account.made_by and not account.rests:
             account.height = height
         self._records.save_coin(account)
 
@@ -274,12 +273,9 @@ class Turn:
         if coin is None:
             return
         if self._chain.format.one_to_one:
-            coin.amount -= deposit.amount
-            coin.sources.remove(deposit.txid)
-            if not coin.sources and not coin.made_by:
-                coin.height = None
-        else:
-            coin.height, coin.booked = None, False
+            self._take_from_account(coin, deposit.txid, deposit.amount)
+            return
+        coin.height, coin.booked = None, False
         self._records.save_coin(coin)
 
     def _unmine_coin(self, deposit: Deposit) -> None:
@@ -316,6 +312,26 @@ class Turn:
         postings = ledger.move(self._coin, (ledger.COINS, arrival.amount), (other, -arrival.amount))
         self._records.append(ledger.Entry(origin.value, self._now, arrival.watched.service, None, postings))
 
+    def accounts_unmined(self, found: Iterable[Arrival]) -> None:
+        """Float and strays of accounts whose block is gone."""
+        for arrival in found:
+            address = self._chain.format.address(arrival.watched.key).lower()
+            account = self._records.account_coin(self._coin, address)
+            if arrival.watched.order is not None or account is None or arrival.txid not in account.sources:
+                continue
+            self._take_from_account(account, arrival.txid, arrival.amount)
+            other = ledger.FLOAT if arrival.watched.branch == "float" else ledger.STRAY
+            postings = ledger.move(self._coin, (other, arrival.amount), (ledger.COINS, -arrival.amount))
+            kind = f"{Origin.FLOAT if other == ledger.FLOAT else Origin.STRAY} reorganised"
+            self._records.append(ledger.Entry(kind, self._now, account.service, None, postings))
+
+    def _take_from_account(self, account: Coin, txid: str, amount: int) -> None:
+        account.amount -= amount
+        account.sources.remove(txid)
+        if not account.sources and not account.made_by:
+            account.height = None
+        self._records.save_coin(account)
+
     def coins_unmined(self, coins: Iterable[Coin]) -> None:
         """Float and strays whose block is gone (deposits and change are seen to with their own documents)."""
         for coin in coins:
@@ -332,6 +348,8 @@ class Turn:
     def payment_mined(self, payment: Payment) -> None:
         if payment.state in (PaymentState.MINED, PaymentState.SETTLED):
             return
+        if payment.state is PaymentState.REPLACED:
+            self._reinstate(payment)
         payment.height = self._height
         payment.state = PaymentState.MINED
         if payment.change is not None:
@@ -344,6 +362,42 @@ class Turn:
             return
         self._records.save_payment(payment, self._height + depth - 1)
         self._records.append(ledger.Entry("payment mined", self._now, payment.service))
+
+    def _reinstate(self, payment: Payment) -> None:
+        """Its replacement came too late: the block has the first one, whose coins and outputs are its own again."""
+        carried = self._carried(payment)
+        rivals = {order.outputs[index].payment for order, indexes in carried for index in indexes}
+        freed = 0
+        for number in rivals - {None, payment.number}:
+            rival = self._records.payment(number or 0)
+            self._give_way(rival)
+            freed += rival.fee
+        for order, indexes in carried:
+            for index in indexes:
+                order.outputs[index].payment = payment.number
+            self._records.save_order(order)
+        for coin in map(self._records.coin, payment.coins):
+            coin.spent_by = payment.number
+            self._records.save_coin(coin)
+        if payment.change is not None:
+            change = self._records.coin(payment.change)
+            change.booked = True
+            self._records.save_coin(change)
+        difference = payment.fee - freed
+        postings = ledger.move(self._coin, (ledger.MINER, difference), (ledger.COINS, -difference))
+        self._records.append(ledger.Entry("payment reinstated", self._now, payment.service, None, postings))
+
+    def _give_way(self, rival: Payment) -> None:
+        rival.state, rival.reason = PaymentState.REPLACED, "came too late"
+        self._records.save_payment(rival)
+        for coin in map(self._records.coin, rival.coins):
+            if coin.spent_by == rival.number:
+                coin.spent_by = None
+                self._records.save_coin(coin)
+        if rival.change is not None:
+            change = self._records.coin(rival.change)
+            change.height, change.booked = None, False
+            self._records.save_coin(change)
 
     def _settle(self, payment: Payment) -> None:
         payment.state = PaymentState.SETTLED

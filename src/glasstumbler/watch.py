@@ -97,7 +97,10 @@ class Watch:
             for payment in records.payments_in(self._coin, txids):
                 turn.payment_unmined(payment)
             turn.deposits_unmined(records.deposits_in(self._coin, txids))
-            turn.coins_unmined(records.coins_in(self._coin, txids))
+            if self._chain.format.one_to_one:
+                turn.accounts_unmined(arrivals(records, self._coin, block.txs, block.height))
+            else:
+                turn.coins_unmined(records.coins_in(self._coin, txids))
 
         self._store.write(unit)
 

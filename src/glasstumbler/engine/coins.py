@@ -51,7 +51,9 @@ class Coin(msgspec.Struct, omit_defaults=True):
     made_by: int | None = None
     """Number of the payment of ours that created it (change, sweep)."""
     sources: list[str] = []
-    """Where accounts hold money: the transactions that paid into this coin."""
+    """Where accounts hold money: the transactions that paid into the account."""
+    rests: bool = False
+    """An account that pays no more: a payment at a later nonce was replaced, and paying again would let it through."""
 
 
 class Choice(NamedTuple):

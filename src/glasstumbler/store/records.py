@@ -303,9 +303,9 @@ class Records:
         return self._one(_coin, sql, (coin, txid, vout))
 
     def account_coin(self, coin: str, address: str) -> Coin | None:
-        """The unspent coin of an account, the one at its highest nonce."""
-        sql = "SELECT doc FROM coin WHERE coin = ? AND txid = ? ORDER BY vout DESC LIMIT 1"
-        return self._one(_coin, sql, (coin, address))
+        """The unspent coin of an account: the one at its highest nonce that still counts."""
+        rows = self._run("SELECT doc FROM coin WHERE coin = ? AND txid = ? ORDER BY vout DESC", (coin, address))
+        return next((found for row in rows if (found := _coin(row[0])).booked), None)
 
     def coins_in(self, coin: str, txids: Collection[str]) -> list[Coin]:
         rows = self._in("SELECT doc FROM coin WHERE coin = ? AND txid IN ", list(txids), (coin,))

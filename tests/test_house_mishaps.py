@@ -1,0 +1,170 @@
+"""What the chains can do to a laboratory that pays: each of these once left the record or a payout wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from glasstumbler.engine.order import State
+from glasstumbler.engine.payment import Payment, PaymentState
+from tests.laboratory import Laboratory
+
+ETHER = 10**18
+
+
+@pytest.fixture
+def eth() -> Iterator[Laboratory]:
+    lab = Laboratory("eth")
+    yield lab
+    lab.close()
+
+
+@pytest.fixture
+def btc() -> Iterator[Laboratory]:
+    lab = Laboratory("btc")
+    yield lab
+    lab.close()
+
+
+def payouts(lab: Laboratory) -> list[Payment]:
+    return [payment for payment in lab.payments() if payment.carried]
+
+
+def spend_the_first_deposit(lab: Laboratory) -> Payment:
+    """Two orders; the second is paid from the account that the first was paid to."""
+    first = lab.codes("eth")
+    lab.fund(first, ETHER // 10)
+    second = lab.codes("eth")
+    lab.fund(second, ETHER // 20)
+    payment = payouts(lab)[-1]
+    assert payment.inputs[0][0] == first.address.lower()
+    return payment
+
+
+def test_a_deposit_whose_account_has_paid_since_can_be_reorganised(eth: Laboratory) -> None:
+    spend_the_first_deposit(eth)
+    eth.mine("eth")
+    eth.check()
+    eth.reorg("eth", 4)
+    eth.check()
+    eth.mine("eth")
+    eth.check()
+    assert {order.state for order in eth.orders()} == {State.COMPLETED}
+
+
+def test_a_payout_from_an_account_whose_deposit_is_forgotten_comes_from_another(eth: Laboratory) -> None:
+    payment = spend_the_first_deposit(eth)
+    deposit = eth.deposits(eth.orders()[0])[0]
+    eth.reorg("eth", 4, {deposit.txid})
+    eth.check()
+    eth.mine("eth", 2)
+    eth.check()
+    assert eth.now(eth.orders()[1]).state is State.COMPLETED
+    states = {each.number: each.state for each in eth.payments()}
+    assert states[payment.number] is PaymentState.REPLACED
+
+
+def test_an_account_is_used_again_after_its_payment_was_replaced(eth: Laboratory) -> None:
+    spend_the_first_deposit(eth)
+    deposit = eth.deposits(eth.orders()[0])[0]
+    raw = eth.house.chains["eth"].transaction(deposit.txid)
+    assert raw is not None
+    eth.reorg("eth", 4, {deposit.txid})
+    eth.broadcast("eth", raw.raw)
+    eth.mine("eth", 2)
+    third = eth.codes("eth")
+    eth.fund(third, ETHER // 20)
+    eth.mine("eth")
+    eth.check()
+    assert eth.state(third) == "completed"
+
+
+def test_two_payouts_from_one_account_whose_deposit_is_forgotten(eth: Laboratory) -> None:
+    """The second waits for a nonce that never comes: both are built anew, and the account rests."""
+    first = eth.codes("eth")
+    eth.fund(first, ETHER // 20)
+    eth.fund(first, ETHER // 10)  # stays when the other is forgotten
+    code = ""
+    for _ in range(2):
+        order = eth.codes("eth", code=code)  # under one code: the second order's account cannot pay the third
+        code = order.code or ""
+        eth.fund(order, ETHER // 20)
+        eth.mine("eth")
+    used = [payment.inputs[0] for payment in payouts(eth)]
+    account = first.address.lower()
+    assert (account, 0) in used and (account, 1) in used
+    eth.check()
+    forgotten = eth.deposits(first)[1]
+    eth.reorg("eth", 6, {forgotten.txid})
+    eth.check()
+    eth.mine("eth", 2)
+    eth.check()
+    eth.fund(eth.codes("eth"), ETHER // 20)
+    eth.mine("eth", 2)
+    eth.check()
+    assert {order.state for order in eth.orders()} == {State.COMPLETED}
+
+
+def test_a_stray_payment_to_an_account_can_be_forgotten(eth: Laboratory) -> None:
+    coin = eth.coins_of("bestmixer", "eth")[0]
+    chain = eth.house.chains["eth"]
+    txid = chain.pay(coin.txid, ETHER)
+    eth.mine("eth")
+    eth.check()
+    eth.reorg("eth", 2, {txid})
+    eth.check()
+
+
+def test_a_payout_that_waits_while_no_coin_can_raise_its_fee() -> None:
+    """Raising the fee needs more coins than there are: it goes on waiting, and so does nobody else."""
+    lab = Laboratory("btc", tables={"btcmix": {"coins": {"btc": {"float_pieces": 1, "float_amount": 100_000}}}})
+    try:
+        order = lab.bearer("btcmix", [309_000])
+        lab.fund(order)
+        lab.mine("btc", 6)
+        lab.reorg("btc", 6)
+        lab.check()
+        lab.mine("btc")
+        assert lab.state(order) == "completed"
+    finally:
+        lab.close()
+
+
+def test_a_payout_whose_change_is_spent_keeps_its_fee() -> None:
+    """Raising it would take the ground from under the payment that spends its change."""
+    lab = Laboratory("btc", tables={"btcmix": {"coins": {"btc": {"float_pieces": 1}}}})
+    try:
+        for amount in (3_000_000, 4_000_000):
+            lab.fund(lab.bearer("btcmix", [amount]))
+            lab.mine("btc")
+        first, second = payouts(lab)
+        assert first.change in second.coins
+        lab.mine("btc", 3)
+        lab.reorg("btc", 6)
+        lab.check()
+        lab.mine("btc")
+        lab.check()
+        assert {order.state for order in lab.orders()} == {State.COMPLETED}
+        assert [each.state for each in payouts(lab)] == [PaymentState.SETTLED] * 2
+    finally:
+        lab.close()
+
+
+def test_a_payment_is_mined_just_after_it_was_replaced(btc: Laboratory) -> None:
+    """The block came between the replacement's storing and its sending: the first one counts."""
+    order = btc.bearer("btcmix", [1_000_000])
+    btc.fund(order)
+    (first,) = payouts(btc)
+    chain, store = btc.house.chains["btc"], btc.house.store
+    payer = btc.house._payer
+    store.write(lambda records: payer._bump(first.number, records))
+    assert [payment.state for payment in payouts(btc)] == [PaymentState.REPLACED, PaymentState.STORED]
+    chain.mine()
+    btc.house.turn()
+    btc.check()
+    assert [payment.state for payment in payouts(btc)] == [PaymentState.SETTLED, PaymentState.REPLACED]
+    assert btc.state(order) == "completed"
+    btc.reorg("btc", 1)
+    btc.mine("btc")
+    btc.check()
