@@ -26,7 +26,7 @@ NO_LIMITS = {"GLASSTUMBLER__LAB__RATE_LIMITS": "off"}
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's own, without settings of the laboratory that a shell may have left in it."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith("GLASSTUMBLER")}
-    return mine | dict(extra or {})
+    return mine | {"PYTHONFAULTHANDLER": "1"} | dict(extra or {})
 
 
 def run(*arguments: str | Path, stdin: bytes = b"", extra: Mapping[str, str] | None = None) -> tuple[int, str, str]:
@@ -102,8 +102,9 @@ class Lab:
         try:
             return self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
+            self.process.send_signal(signal.SIGABRT)  # every thread's stack goes to its standard error
+            self.process.wait(STOP_SECONDS)
+            raise RuntimeError(f"the laboratory does not stop: {self.errors.read_text()[-8000:]}") from None
         finally:
             if self.process.stdout is not None:
                 self.process.stdout.close()
