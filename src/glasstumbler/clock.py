@@ -1,16 +1,20 @@
 """Time and randomness come from objects that are handed in: same seed, same bytes.
 
 Times are whole seconds since the epoch, UTC. A source of randomness is a `random.Random`:
-`random.SystemRandom()` where people are served, `random.Random(seed)` where a run must repeat.
+`SystemChance()` where people are served, `random.Random(seed)` where a run must repeat.
 """
 
 from __future__ import annotations
 
+import os
 import random
+import struct
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
+_PAGE = 512
 GENESIS_TIME = 1_700_000_000
 """Where a virtual clock starts: 2023-11-14T22:13:20Z."""
 
@@ -60,6 +64,7 @@ class VirtualClock:
         self.offset = offset
 
 
+@lru_cache(maxsize=1024)
 def iso_offset(when: int) -> str:
     """2022-05-05T08:56:05+00:00, as the bearer services write it."""
     return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00")
@@ -68,6 +73,23 @@ def iso_offset(when: int) -> str:
 def iso_z(when: int) -> str:
     """2017-07-01T08:11:27Z, as XMR.to writes it."""
     return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class SystemChance(random.SystemRandom):
+    """The system's randomness, fetched in pages: a name draws many small numbers, each of them a call of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ready: list[float] = []
+
+    def random(self) -> float:
+        """53 random bits as a float in [0, 1); safe from any thread."""
+        while True:
+            try:
+                return self._ready.pop()
+            except IndexError:
+                page = struct.unpack(f"{_PAGE}Q", os.urandom(8 * _PAGE))
+                self._ready.extend([(word >> 11) * 2.0**-53 for word in page])
 
 
 def token(chance: random.Random, alphabet: str, length: int) -> str:

@@ -24,7 +24,7 @@ from glasstumbler.chains.keys import KeyRing
 from glasstumbler.chains.lightning import LightningNetwork
 from glasstumbler.chains.monero import MoneroChain
 from glasstumbler.chains.utxo_chain import UtxoChain
-from glasstumbler.clock import Clock
+from glasstumbler.clock import Clock, SystemChance
 from glasstumbler.engine import ledger, price
 from glasstumbler.engine.policy import Policy, SwapPolicy
 from glasstumbler.errors import ChainError, SettingsError
@@ -102,7 +102,7 @@ class House:
 
     def _chance(self, purpose: str) -> random.Random:
         if self._seed is None:
-            return random.SystemRandom()
+            return SystemChance()
         return random.Random(f"{self._seed}:{purpose}")  # noqa: S311
 
     def _open_chains(self) -> dict[str, LabChain]:

@@ -5,6 +5,7 @@ Text at the edges is a plain decimal ("0.001"); JSON numbers are read as `Decima
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal, InvalidOperation, localcontext
 from typing import Final
 
@@ -15,6 +16,7 @@ PPM: Final = 1_000_000
 MSAT_PER_SAT: Final = 1000
 
 _MOST_DIGITS = 40
+_PLAIN = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,18}))?")
 
 
 def parse(value: str | int | Decimal, coin: str) -> int:
@@ -24,6 +26,10 @@ def parse(value: str | int | Decimal, coin: str) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
         raise ValueError("not a decimal number")
+    if isinstance(value, str) and (plain := _PLAIN.fullmatch(value)) is not None:
+        whole, fraction = plain.groups("")
+        if len(fraction) <= PLACES[coin]:
+            return int(whole + fraction.ljust(PLACES[coin], "0"))  # nearly every amount: no need of Decimal
     if isinstance(value, str) and (len(value) > _MOST_DIGITS or not value.isascii() or "_" in value):
         raise ValueError("not a decimal number")
     try:

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import os
 import random
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -50,7 +51,7 @@ class Vault:
         return cls(master)
 
     def derive(self, purpose: str) -> bytes:
-        return hmac.digest(self._master, purpose.encode(), "sha256")
+        return _derive(self._master, purpose)
 
     @property
     def wallet_seed(self) -> bytes:
@@ -69,8 +70,16 @@ class Vault:
         return new_key(service, random.Random(self.derive(f"first key {service}")))  # noqa: S311
 
     def account(self, row: KeyRow) -> Account:
-        secret = self.derive(f"reply secret {row.key_hash.hex()}").hex()[:40]
-        return Account(row.id, secret, row.blocked)
+        return Account(row.id, _reply_secret(self._master, row.key_hash), row.blocked)
+
+
+def _derive(master: bytes, purpose: str) -> bytes:
+    return hmac.digest(master, purpose.encode(), "sha256")
+
+
+@lru_cache(maxsize=4096)
+def _reply_secret(master: bytes, key_hash: bytes) -> str:
+    return _derive(master, f"reply secret {key_hash.hex()}").hex()[:40]
 
 
 def new_key(service: str, chance: random.Random) -> str:

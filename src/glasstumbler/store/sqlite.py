@@ -46,6 +46,7 @@ class SqliteStore:
         self._target = path or Path(self._temporary.name if self._temporary else "") / "record.db"
         self._local = threading.local()
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._rounds: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
         self._reader_lock = threading.Lock()
         self._readers: list[sqlite3.Connection] = []
         writer = self._connect()
@@ -63,11 +64,25 @@ class SqliteStore:
         return future.result()
 
     def write_soon(self, unit: Unit[T]) -> asyncio.Future[T]:
-        """The same for the event loop."""
+        """The same for the event loop: what one of its rounds brings is handed to the writer together, so that the
+        writer does not wake up, and fight for the interpreter, in the middle of the round."""
+        if self._closed:
+            raise StoreError("the store is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._put(_Waiting(unit, future, loop))
+        round_ = self._rounds.get(loop)
+        if round_ is None:
+            round_ = self._rounds[loop] = []
+            loop.call_soon(self._hand_over, loop)
+        round_.append(_Waiting(unit, future, loop))
         return future
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        for waiting in self._rounds.pop(loop):
+            if self._closed:
+                _set(waiting.future, None, StoreError("the store is closed"))
+            else:
+                self._queue.put(waiting)
 
     def waiting(self) -> int:
         """Units that wait for the writer."""
