@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from glasstumbler import __version__
+from glasstumbler.errors import StoreError
 from glasstumbler.lab import links, picture
 from glasstumbler.lab.demo import Outcome, summary
+
+
+def write(outcome: Outcome, seed: int, path: Path) -> Path:
+    """The page as a file; StoreError if it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(render(outcome, seed), encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}") from None
+    return path
 
 
 def render(outcome: Outcome, seed: int) -> str:
