@@ -1,0 +1,33 @@
+"""`python -m bench [create|order|block ...]`: run them all or some, print tables, write bench/out/NAME.json."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import sys
+
+import structlog
+
+from bench import machine
+
+PARTS = ("create", "order", "block")
+
+
+def main() -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    wanted = sys.argv[1:] or list(PARTS)
+    unknown = [name for name in wanted if name not in PARTS]
+    if unknown:
+        raise SystemExit(f"no benchmark is called {unknown[0]!r}; these are: {', '.join(PARTS)}")
+    for name in wanted:
+        print(f"== {name}", flush=True)
+        about = machine.describe()
+        found = importlib.import_module(f"bench.{name}").run()
+        path = machine.disk() / f"{name}.json"
+        path.write_text(json.dumps({"machine": about, **found}, indent=1) + "\n")
+        print(f"  -> {path}\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""Whole orders in a second, without HTTP: asked for, paid, confirmed, delayed, paid out, settled.
+
+A batch of 1,000 orders goes through the house together: opened 500 at a time, each acknowledged from the disk; paid by
+the faucet with signed transactions of 100 outputs; mined, the block judged by the consensus engine; an hour passes on
+the virtual clock; one signed payout transaction for each order (three payouts and change); mined and settled. Measured
+with 1,000 and with 100,000 other orders open. Beside it stands what remains when there is no house: the same signed
+deposits and payouts, the same engine, nothing recorded.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from bench import machine
+from bench.crowd import HOUR, Crowd, chain, deposits, house
+from glasstumbler.chains.base import Outpoint, Output, Spend
+from glasstumbler.chains.formats import FORMATS
+from glasstumbler.chains.keys import KeyRing
+from glasstumbler.chains.utxo_chain import UtxoChain
+from glasstumbler.clock import VirtualClock
+from glasstumbler.engine.order import Order, State
+from glasstumbler.house import House
+
+BATCH, ROUNDS, CHUNK = 1_000, 3, 100
+OPEN = (1_000, 5_000)
+GOAL_RATE, GOAL_SLOWDOWN, GOAL_MB = 500, 1.5, 500
+
+
+def run() -> dict[str, Any]:
+    limit = _median([_bare() for _ in range(ROUNDS)])
+    rounds: dict[int, list[dict[str, float]]] = {}
+    memory: dict[int, float] = {}
+    with house() as made:
+        crowd, opened = Crowd(made), 0
+        for wanted in OPEN:
+            started = time.perf_counter()
+            crowd.open(wanted - opened)
+            opened, took = wanted, time.perf_counter() - started
+            memory[wanted] = machine.resident_mb()
+            print(f"  {wanted} orders open after {took:.1f} s more, {memory[wanted]:.0f} MB", flush=True)
+            rounds[wanted] = [_batch(made, crowd) for _ in range(ROUNDS)]
+    return _report(limit, {number: _median(each) for number, each in rounds.items()}, memory)
+
+
+def _batch(made: House, crowd: Crowd) -> dict[str, float]:
+    """Seconds of each step."""
+    clock = _Steps()
+    orders = crowd.open(BATCH)
+    clock.done("open")
+    paid = deposits(orders)
+    for first in range(0, BATCH, CHUNK):
+        chain(made).pay_many(paid[first : first + CHUNK])
+    clock.done("deposits: sign, send")
+    made.turn()
+    clock.done("deposits: seen")
+    chain(made).mine(1)
+    clock.done("deposits: mine")
+    made.turn()
+    clock.done("deposits: booked")
+    made.advance(HOUR)
+    clock.done("payouts: sign, store, send")
+    chain(made).mine(1)
+    clock.done("payouts: mine")
+    made.turn()
+    clock.done("payouts: settled")
+    _check(made, orders)
+    return clock.steps
+
+
+def _check(made: House, orders: list[Order]) -> None:
+    now = made.store.read(lambda records: records.orders_by_number([order.number for order in orders]))
+    left = [order.id for order in now.values() if order.state is not State.COMPLETED]
+    if left:
+        raise RuntimeError(f"{len(left)} of {len(orders)} orders did not complete")
+
+
+def _bare() -> dict[str, float]:
+    """The batch's transactions by themselves: deposits and payouts are signed, sent and mined."""
+    form, ring, chance = FORMATS["btc"], KeyRing(bytes(range(32))), random.Random(1)
+    with TemporaryDirectory(prefix="bench-", dir=machine.disk()) as folder:
+        bare = UtxoChain.open("btc", ring, VirtualClock(), Path(folder))
+        secrets = [ring.secret("btc", "bare", "deposit", number) for number in range(BATCH)]
+        strangers = [form.own_key("p2wpkh", ring.secret("btc", "bare", "lab", n)) for n in range(3 * BATCH)]
+        changes = [form.own_key("p2wpkh", ring.secret("btc", "bare", "change", n)) for n in range(BATCH)]
+        clock = _Steps()
+        coins: list[Spend] = []
+        for first in range(0, BATCH, CHUNK):
+            part = secrets[first : first + CHUNK]
+            outputs = [Output(form.own_key("p2wpkh", secret), chance.randrange(500_000, 3_000_000)) for secret in part]
+            txid = bare.pay_many(outputs)
+            coins += [Spend(Outpoint(txid, v), outputs[v].amount, "p2wpkh", secret) for v, secret in enumerate(part)]
+        bare.mine(1)
+        clock.done("deposits")
+        for number, coin in enumerate(coins):
+            keys = [*strangers[3 * number : 3 * number + 3], changes[number]]
+            signed = form.sign([coin], [Output(key, coin.amount // 5) for key in keys])
+            bare.broadcast(signed.raw)
+        bare.mine(1)
+        clock.done("payouts")
+        bare.close()
+    return clock.steps
+
+
+class _Steps:
+    def __init__(self) -> None:
+        self.steps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def done(self, name: str) -> None:
+        now = time.perf_counter()
+        self.steps[name], self._last = now - self._last, now
+
+
+def _median(rounds: list[dict[str, float]]) -> dict[str, float]:
+    """The round that took the middle time."""
+    return sorted(rounds, key=lambda steps: sum(steps.values()))[len(rounds) // 2]
+
+
+def _report(limit: dict[str, float], found: dict[int, dict[str, float]], memory: dict[int, float]) -> dict[str, Any]:
+    few, many = OPEN
+    rates = {number: BATCH / sum(steps.values()) for number, steps in found.items()}
+    bare = BATCH / sum(limit.values())
+    print(f"\nWhole orders, {BATCH} at a time (the middle of {ROUNDS} rounds), microseconds an order")
+    print(f"  {'step':28} {f'{few} open':>14} {f'{many} open':>14}")
+    for step in found[few]:
+        print(f"  {step:28} {found[few][step] / BATCH * 1e6:14.0f} {found[many][step] / BATCH * 1e6:14.0f}")
+    print(f"  {'orders/s':28} {rates[few]:14.0f} {rates[many]:14.0f}")
+    print(f"  without the house: {bare:.0f} orders/s (the same transactions signed, judged and mined)")
+    print(f"  slowdown {rates[few] / rates[many]:.2f} (goal at most {GOAL_SLOWDOWN}), rate goal {GOAL_RATE} orders/s")
+    print(f"  memory with {many} open: {memory[many]:.0f} MB (goal under {GOAL_MB})")
+    return {
+        "orders_per_second": rates,
+        "bare_orders_per_second": bare,
+        "slowdown": rates[few] / rates[many],
+        "resident_mb": memory,
+        "seconds": {"bare": limit, **{str(number): steps for number, steps in found.items()}},
+    }
