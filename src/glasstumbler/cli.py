@@ -38,6 +38,7 @@ app = App(
 keys = App(name="keys", help="API keys of a service: add, list, block.")
 app.command(keys)
 
+Slug = Annotated[str, Parameter(help="bestmixer, btcmix, coinjoin or whir; the swap has no keys.")]
 Folder = Annotated[Path, Parameter(help="Folder of the record, the chains and the secret.")]
 
 
@@ -55,10 +56,11 @@ def serve(
     if block_interval < 0:
         raise SettingsError("--block-interval is a number of seconds, or 0")
     if not 0 <= port <= _HIGHEST_PORT:
-        raise SettingsError(f"--port is at most {_HIGHEST_PORT}: the services take the ports after it")
+        raise SettingsError(f"--port goes from 0 to {_HIGHEST_PORT}: the services take the ports after it")
+    tables, record = _tables(config, data), _store_path(store, data)
     vault = Vault.of_folder(data)
     with _only_one(data):
-        house = House(data, vault, RealClock(), None, _tables(config, data), _store_path(store, data))
+        house = House(data, vault, RealClock(), None, tables, record)
         try:
             house.start()
             serving = Serving(house, host, port, block_interval)
@@ -83,10 +85,10 @@ def demo(
 
 
 @keys.command
-def add(service: str, *, data: Folder = DATA) -> int:
+def add(service: Slug, /, *, data: Folder = DATA) -> int:
     """Make a key and print it; this is the only time that it is shown. Works while `serve` runs."""
     _need_keys(service)
-    vault, store = _folder_store(data)
+    vault, store = _folder_store(data, make=True)
     try:
         key = new_key(service, random.SystemRandom())
         row = key_row(service, key, _now(store))
@@ -104,7 +106,7 @@ def add(service: str, *, data: Folder = DATA) -> int:
 
 
 @keys.command(name="list")
-def list_(service: str | None = None, *, data: Folder = DATA) -> int:
+def list_(service: Slug | None = None, /, *, data: Folder = DATA) -> int:
     """Print the keys' ids; the keys themselves are kept as hashes only."""
     if service is not None:
         _need_keys(service)
@@ -118,7 +120,7 @@ def list_(service: str | None = None, *, data: Folder = DATA) -> int:
 
 
 @keys.command
-def block(service: str, key: Annotated[str, Parameter(help="The key or its id.")], *, data: Folder = DATA) -> int:
+def block(service: Slug, key: Annotated[str, Parameter(help="The key or its id.")], /, *, data: Folder = DATA) -> int:
     """Answer 403 to this key from now on."""
     _need_keys(service)
     _, store = _folder_store(data)
@@ -151,7 +153,10 @@ def audit(*, data: Folder = DATA) -> int:
 
 @app.command(name="verify-letter")
 def verify_letter(
-    file: Annotated[Path, Parameter(help="The letter, or its base64 form; - for standard input.")],
+    file: Annotated[
+        Path, Parameter(help="The letter, or its base64 form; - for standard input.", allow_leading_hyphen=True)
+    ],
+    /,
     *,
     data: Annotated[Path | None, Parameter(help="The key must be this folder's.")] = None,
 ) -> int:
@@ -173,9 +178,10 @@ def main() -> None:
     """Every error of ours is one line; the exit code tells."""
     _configure_log()
     try:
-        code: Any = app(exit_on_error=False, result_action="return_value")
-    except CycloptsError:
-        raise SystemExit(2) from None  # it has said what is wrong
+        code: Any = app(exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        print(f"glasstumbler: {' '.join(str(error).split())} (--help tells more)", file=sys.stderr)
+        raise SystemExit(2) from None
     except GlassTumblerError as error:
         print(f"glasstumbler: {error}", file=sys.stderr)
         raise SystemExit(1) from None
@@ -244,8 +250,8 @@ def _only_one(data: Path) -> Iterator[None]:
         yield
 
 
-def _folder_store(data: Path) -> tuple[Vault, SqliteStore]:
-    vault = Vault.of_folder(data)
+def _folder_store(data: Path, make: bool = False) -> tuple[Vault, SqliteStore]:
+    vault = Vault.of_folder(data, make)
     return vault, SqliteStore(data / "record.db")
 
 

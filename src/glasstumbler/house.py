@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import structlog
@@ -41,12 +41,15 @@ _MOST_ROUNDS = 1_000
 log = structlog.get_logger()
 
 
+ChainName = Literal["btc", "bch", "ltc", "eth", "xmr", "lightning"]
+
+
 class HouseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of the laboratory as a whole."""
 
-    rate_limits: str = "documented"
+    rate_limits: Literal["documented", "off"] = "documented"
     """`documented`, or `off` for load tests."""
-    chains: tuple[str, ...] = ("btc", "bch", "ltc", "eth", "xmr", "lightning")
+    chains: tuple[ChainName, ...] = ("btc", "bch", "ltc", "eth", "xmr", "lightning")
     """Which chains run; a service offers the coins that are there."""
 
 
@@ -86,6 +89,7 @@ class House:
         self.store = SqliteStore(store or (folder / "record.db" if folder else None))
         self.clock.restore(int(self.store.read(lambda records: records.meta("clock offset")) or 0))
         self.chains = self._open_chains()
+        _check_kinds(self.policies, self.chains)
         self.lightning = self._open_lightning()
         self.behaviours = Behaviours()
         self.rates = Rates(vault.derive("price"), clock)
@@ -240,6 +244,16 @@ class House:
                 records.append(ledger.Entry("float", now, slug, None, postings))
 
         self.store.write(unit)
+
+
+def _check_kinds(policies: Mapping[str, Policy], chains: Mapping[str, LabChain]) -> None:
+    """SettingsError for an address type that a chain does not have."""
+    for slug, policy in policies.items():
+        for coin, chosen in policy.coins.items():
+            kinds = chains[coin].format.kinds if coin in chains else (chosen.deposit_kind, chosen.change_kind)
+            for name in ("deposit_kind", "change_kind"):
+                if getattr(chosen, name) not in kinds:
+                    raise SettingsError(f"[{slug}.coins.{coin}] {name}: {coin} has the types {', '.join(kinds)}")
 
 
 def _policies(

@@ -26,7 +26,8 @@ def load(path: Path | None, environment: Mapping[str, str]) -> dict[str, Any]:
         try:
             tables = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"cannot read the settings {path}: {error}") from None
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise SettingsError(f"cannot read the settings {path}: {why}") from None
         except tomllib.TOMLDecodeError as error:
             raise SettingsError(f"{path} is not TOML: {error}") from None
     for name, value in sorted(environment.items()):
@@ -35,25 +36,35 @@ def load(path: Path | None, environment: Mapping[str, str]) -> dict[str, Any]:
     return tables
 
 
-def over(default: T, table: Mapping[str, Any], where: str) -> T:
-    """`default` with a table's values in place of its own, tables within tables likewise."""
-    merged = _merge(msgspec.to_builtins(default), table, where)
+def over(default: T, table: Any, where: str) -> T:
+    """`default` with a table's values in place of its own, tables within tables likewise; SettingsError names the
+    table and the setting."""
+    fields = {name: getattr(default, name) for name in default.__struct_fields__}
+    merged = {**msgspec.to_builtins(default), **_given(fields, table, where)}
     try:
         return msgspec.convert(merged, type(default))
     except msgspec.ValidationError as error:
-        raise SettingsError(f"[{where}]: {error}") from None
+        why, _, place = str(error).partition(" - at ")
+        name = place.strip("`$.")
+        raise SettingsError(f"[{where}] {name}: {why}" if name else f"[{where}]: {why}") from None
 
 
-def _merge(default: Any, table: Any, where: str) -> Any:
-    if not isinstance(default, dict) or not isinstance(table, Mapping):
-        return table
-    unknown = sorted(set(table) - set(default))
-    if unknown:
-        known = ", ".join(sorted(default)) or "nothing"
-        raise SettingsError(f"[{where}] has no setting {unknown[0]!r}; it knows {known}")
-    return {
-        key: _merge(value, table[key], f"{where}.{key}") if key in table else value for key, value in default.items()
-    }
+def _given(known: Mapping[str, Any], table: Any, where: str) -> dict[str, Any]:
+    if not isinstance(table, Mapping):
+        raise SettingsError(f"[{where}] is a table of settings, not {table!r}")
+    for name in table:
+        if name not in known:
+            names = ", ".join(sorted(known)) or "nothing"
+            raise SettingsError(f"[{where}] has no setting {name!r}; it knows {names}")
+    return {name: _value_over(known[name], value, f"{where}.{name}") for name, value in table.items()}
+
+
+def _value_over(default: Any, value: Any, where: str) -> Any:
+    if isinstance(default, msgspec.Struct):
+        return msgspec.to_builtins(over(default, value, where))
+    if isinstance(default, dict):
+        return msgspec.to_builtins(default) | _given(default, value, where)
+    return value
 
 
 def _put(tables: dict[str, Any], path: list[str], value: Any, name: str) -> None:

@@ -33,6 +33,8 @@ class Vault:
     @classmethod
     def of_folder(cls, folder: Path, make: bool = True) -> Vault:
         path = folder / _FILE
+        if folder.exists() and not folder.is_dir():
+            raise StoreError(f"{folder} is a file, not a folder")
         try:
             if make and not path.exists():
                 folder.mkdir(parents=True, exist_ok=True)

@@ -10,16 +10,19 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from glasstumbler.services import SERVICES
+from tests.web.contracts import hold
 
 START_SECONDS = 60
 STOP_SECONDS = 20
 COMMAND = (sys.executable, "-m", "glasstumbler")
+BEARERS = ("btcmix", "coinjoin", "whir")
 NO_LIMITS = {"GLASSTUMBLER__LAB__RATE_LIMITS": "off"}
 
 
@@ -74,10 +77,13 @@ class Lab:
         raise RuntimeError(f"no laboratory: {self.errors.read_text()}")
 
     def client(self, slug: str, under_hub: bool = False) -> httpx.Client:
-        """An ordinary client of one service, with its first key, on the service's own port or under the hub."""
-        base = f"{self.urls['hub']}/{slug}" if under_hub else self.urls[slug]
-        headers = {"authorization": f"Bearer {self.keys[slug]}"} if slug in ("btcmix", "coinjoin", "whir") else {}
-        return httpx.Client(base_url=base, headers=headers, timeout=60)
+        """An ordinary client of one service, with its first key, on the service's own port or under the hub. Each
+        reply is held to the service's contract."""
+        root = f"/{slug}" if under_hub else ""
+        base = self.urls["hub"] + root if under_hub else self.urls[slug]
+        headers = {"authorization": f"Bearer {self.keys[slug]}"} if slug in BEARERS else {}
+        hooks = {"response": [partial(hold, slug, root)]}
+        return httpx.Client(base_url=base, headers=headers, timeout=60, event_hooks=hooks)
 
     def lab(self, path: str, **body: Any) -> Any:
         """One call of the lab API that must succeed."""

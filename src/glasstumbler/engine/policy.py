@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
 HOUR = 3600
 DAY = 24 * HOUR
+Units = Annotated[int, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=366 * DAY)]
+Ppm = Annotated[int, msgspec.Meta(ge=0, lt=1_000_000)]
+"""Parts per million, less than the whole."""
 
 
 class FeeRule(StrEnum):
@@ -43,101 +49,117 @@ class CoinPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Address type of deposit addresses."""
     change_kind: str
     """Address type of change, sweeps and the float."""
-    fee_rate: int
+    fee_rate: Units
     """sat/vB, or wei per gas on Ethereum."""
-    min_deposit: int = 0
+    min_deposit: Units = 0
     """Of an order with an open amount [INF]."""
-    max_deposit: int | None = None
-    min_payout: int = 0
+    max_deposit: Units | None = None
+    min_payout: Units = 0
     """Of one output with an exact amount [INF]."""
-    max_payout: int | None = None
-    per_output: int = 0
+    max_payout: Units | None = None
+    per_output: Units = 0
     """Network part per output: the maximum where it floats, else exact [INF]."""
-    flat: int = 0
+    flat: Units = 0
     """Network part per order [INF]."""
-    min_fee_ppm: int = 0
+    min_fee_ppm: Ppm = 0
     """The lowest service fee that a client may choose; a code lowers it."""
-    max_fee_ppm: int = 50_000
-    float_pieces: int = 20
+    max_fee_ppm: Ppm = 50_000
+    float_pieces: Annotated[int, msgspec.Meta(ge=0, le=5_000)] = 20
     """Coins of its own that a service begins with ..."""
-    float_amount: int = 0
+    float_amount: Units = 0
     """... and the size of each."""
-    confirmations: int = 1
+    confirmations: Annotated[int, msgspec.Meta(ge=0, le=100)] = 1
     """That a deposit needs [INF]."""
+
+    def __post_init__(self) -> None:
+        _ordered("min_deposit", self.min_deposit, "max_deposit", self.max_deposit)
+        _ordered("min_payout", self.min_payout, "max_payout", self.max_payout)
+        _ordered("min_fee_ppm", self.min_fee_ppm, "max_fee_ppm", self.max_fee_ppm)
+
+
+def _ordered(low: str, least: int, high: str, most: int | None) -> None:
+    if most is not None and least > most:
+        raise ValueError(f"{low} ({least}) is above {high} ({most})")
 
 
 class Tier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Up to `amount` sat a swap needs `confirmations` of its deposit; amount None: without limit."""
 
-    amount: int | None
-    confirmations: int
+    amount: Units | None
+    confirmations: Annotated[int, msgspec.Meta(ge=0, le=100)]
 
 
 class CodeTier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """From a mixed volume (whole coins) on, a code takes `discount_ppm` off the lowest fee [INF]."""
 
-    volume: int
-    discount_ppm: int
+    volume: Units
+    discount_ppm: Ppm
 
 
 class SwapPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Limits in sat; rate in sat for 1 XMR."""
 
-    lower: int = 100_000
-    upper: int = 2_000_000_000
-    ln_lower: int = 15_000
-    ln_upper: int = 770_000
+    lower: Units = 100_000
+    upper: Units = 2_000_000_000
+    ln_lower: Units = 15_000
+    ln_upper: Units = 770_000
     zero_conf: bool = True
-    zero_conf_max: int = 10_000_000
+    zero_conf_max: Units = 10_000_000
     tiers: tuple[Tier, ...] = (Tier(None, 1),)
     """Confirmations above the zero-conf limit [INF from client history: all of them 1]."""
-    base_rate: int = 700_000
+    base_rate: Annotated[int, msgspec.Meta(ge=1)] = 700_000
     """Where the seeded price walk starts."""
-    swing_ppm: int = 30_000
+    swing_ppm: Ppm = 30_000
     """How far the walk strays from there."""
-    xmr_places: int = 7
+    xmr_places: Annotated[int, msgspec.Meta(ge=0, le=12)] = 7
     """An amount in XMR is rounded up to these decimals [INF]."""
-    min_probability_ppm: int = 50_000
+    min_probability_ppm: Ppm = 50_000
     """A Lightning invoice below this chance of success is refused (error 018) [INF]."""
+
+    def __post_init__(self) -> None:
+        _ordered("lower", self.lower, "upper", self.upper)
+        _ordered("ln_lower", self.ln_lower, "ln_upper", self.ln_upper)
+        if not self.tiers or self.tiers[-1].amount is not None:
+            raise ValueError("the last of the tiers must be without an amount: it is for all larger swaps")
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     coins: dict[str, CoinPolicy]
     fee_rule: FeeRule = FeeRule.ON_PAYOUTS
-    fee_ppm: int = 20_000
+    fee_ppm: Ppm = 20_000
     """Service fee where the client does not choose, parts per million [INF]."""
     choose_fee: bool = False
     """The client chooses the service fee within the coin's limits."""
     floating_network_fee: bool = False
     """An output gives up a random part of `per_output`, not all of it."""
-    expiry: int = 72 * HOUR
+    expiry: Annotated[Seconds, msgspec.Meta(ge=1)] = 72 * HOUR
     """Seconds from creation."""
-    max_delay: int = 72 * HOUR
-    max_outputs: int = 10
+    max_delay: Seconds = 72 * HOUR
+    max_outputs: Count = 10
     """[INF]"""
     grouping: Grouping = Grouping.ORDER
-    max_batch: int = 40
+    max_batch: Count = 40
     """Outputs in one transaction of a batch."""
     selection: Selection = Selection.OLDEST
-    max_inputs: int = 200
+    max_inputs: Count = 200
     """Coins in one transaction."""
-    sweep_every: int | None = None
+    sweep_every: Annotated[Seconds, msgspec.Meta(ge=1)] | None = None
     """Deposits are gathered into one coin at this interval, seconds; None: spent as they came."""
-    sweep_least: int = 4
+    sweep_least: Annotated[Count, msgspec.Meta(ge=2)] = 4
     """... when so many wait."""
-    settle_confirmations: int = 1
+    settle_confirmations: Annotated[Count, msgspec.Meta(le=100)] = 1
     """After which a payout counts as settled [INF]."""
-    bump_after: int = 6
+    bump_after: Count = 6
     """Blocks without confirmation after which a payout's fee is raised."""
     codes: bool = False
     """Customers are kept from their own earlier coins by a code."""
     code_tiers: tuple[CodeTier, ...] = ()
-    referral_ppm: int = 0
+    referral_ppm: Ppm = 0
     """Share of the service fee that is booked to a referral code [INF]."""
     swap: SwapPolicy | None = None
-    letter_days: int = 7
+    letter_days: Count = 7
     """How long a letter of guarantee says it is valid [INF]."""
     letters: bool = False
     id_prefix: str = ""
-    id_alphabet: str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-    id_length: int = 16
+    id_alphabet: Annotated[str, msgspec.Meta(min_length=10)] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+    id_length: Annotated[int, msgspec.Meta(ge=6, le=64)] = 16
