@@ -28,8 +28,8 @@ class NoRecords:
     def next(self, name: str) -> int:
         return next(self._numbers)
 
-    def order(self, service: str, name: str) -> None:
-        return None
+    def has_order(self, service: str, name: str) -> bool:
+        return False
 
     def watch(self, watched: Watched) -> None:
         pass

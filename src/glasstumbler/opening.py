@@ -78,7 +78,7 @@ class Opener(NamedTuple):
     def _fresh_id(self, records: Records) -> str:
         while True:
             name = self.policy.id_prefix + token(self.chance, self.policy.id_alphabet, self.policy.id_length)
-            if records.order(self.service, name) is None:
+            if not records.has_order(self.service, name):
                 return name
 
     def _code(self, draft: Draft, records: Records) -> str:

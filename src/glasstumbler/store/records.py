@@ -2,11 +2,15 @@
 
 Every document that is written is named, with its digest, in the entry that is appended next: nothing changes outside
 the record. A unit of work that writes documents and appends no entry fails.
+
+What is written is kept until something is read, or until the transaction ends, and then goes to the database table by
+table: rows one after another cost much less than statements in turn. A unit never notices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -34,6 +38,7 @@ class Connection(Protocol):
     """What SQLite's and PostgreSQL's connections have in common here; placeholders are `?`."""
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> Cursor: ...
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> Cursor: ...
 
 
 class Watched(NamedTuple):
@@ -75,6 +80,9 @@ _coin = msgspec.json.Decoder(Coin).decode
 _payment = msgspec.json.Decoder(Payment).decode
 _code = msgspec.json.Decoder(Code).decode
 
+_COUNT = "INSERT INTO counter (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+_ARRIVAL = attrgetter("first_seen", "txid", "vout")
+
 OPEN_PAYMENTS = frozenset((PaymentState.STORED, PaymentState.SENT, PaymentState.MINED))
 
 
@@ -82,9 +90,13 @@ class Records:
     """One unit of work's view of the record. Not shared between threads."""
 
     def __init__(self, connection: Connection) -> None:
-        self._run = connection.execute
+        self._connection = connection
         self._docs: list[tuple[str, str, str]] = []
         self._head: tuple[int, bytes] | None = None
+        self._rows: dict[str, list[Row]] = {}
+        self._counters: dict[str, int] = {}
+        self._counted: set[str] = set()
+        self._names: set[tuple[str, str]] = set()
 
     # -- the chain of entries ---------------------------------------------------------------------------------
 
@@ -103,7 +115,7 @@ class Records:
         number += 1
         raw = ledger.body(entry)
         link = ledger.link(previous, number, raw)
-        self._run(
+        self._later(
             "INSERT INTO entry (number, kind, service, order_number, body, hash) VALUES (?, ?, ?, ?, ?, ?)",
             (number, entry.kind, entry.service, entry.order, raw, link),
         )
@@ -111,13 +123,19 @@ class Records:
         return number
 
     def finish(self) -> None:
-        """RecordError if a document was written and no entry names it."""
+        """At the end of a unit; RecordError if a document was written and no entry names it."""
         if self._docs:
             raise RecordError(None, f"documents changed outside the record: {self._docs[:3]}")
 
-    def forget(self) -> None:
-        """After a roll-back."""
-        self._docs, self._head = [], None
+    def flush(self) -> None:
+        """Give the database what was kept back: new rows before changes of rows, each table's in their order."""
+        if self._rows:
+            rows, self._rows = self._rows, {}
+            for sql in sorted(rows, key=lambda sql: not sql.startswith("INSERT")):
+                self._connection.executemany(sql, rows[sql])
+        if self._counted:
+            counted, self._counted = self._counted, set()
+            self._connection.executemany(_COUNT, [(name, self._counters[name]) for name in sorted(counted)])
 
     def entries(self, first: int = 1) -> Iterator[tuple[int, bytes, bytes]]:
         """(number, body, hash) from entry `first` on."""
@@ -133,7 +151,8 @@ class Records:
 
     def add_order(self, order: Order) -> None:
         raw = self._note("order", str(order.number), order)
-        self._run(
+        self._names.add((order.service, order.id))
+        self._later(
             "INSERT INTO orders (number, service, id, account, coin, state, wake, doc) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 order.number,
@@ -149,13 +168,20 @@ class Records:
 
     def save_order(self, order: Order) -> None:
         raw = self._note("order", str(order.number), order)
-        self._run(
+        self._later(
             "UPDATE orders SET state = ?, wake = ?, doc = ? WHERE number = ?",
             (order.state.value, desk.wake(order), raw, order.number),
         )
 
     def order(self, service: str, name: str) -> Order | None:
         return self._one(_order, "SELECT doc FROM orders WHERE service = ? AND id = ?", (service, name))
+
+    def has_order(self, service: str, name: str) -> bool:
+        """Whether the name is taken."""
+        if (service, name) in self._names:
+            return True
+        sql = "SELECT 1 FROM orders WHERE service = ? AND id = ?"
+        return self._connection.execute(sql, (service, name)).fetchone() is not None
 
     def order_by_number(self, number: int) -> Order:
         order = self._one(_order, "SELECT doc FROM orders WHERE number = ?", (number,))
@@ -202,7 +228,7 @@ class Records:
 
     def watch(self, watched: Watched) -> None:
         self._docs.append(("watch", f"{watched.coin}:{watched.key.hex()}", ledger.digest(repr(watched[2:]).encode())))
-        self._run(
+        self._later(
             "INSERT INTO watch (coin, key, service, branch, idx, kind, order_number) VALUES (?, ?, ?, ?, ?, ?, ?)",
             watched,
         )
@@ -235,7 +261,7 @@ class Records:
     def put_deposit(self, deposit: Deposit, mature: int | None) -> None:
         """`mature`: the height of the chain at which it is to be credited; None: not yet known, or done."""
         raw = self._note("deposit", f"{deposit.coin}:{deposit.txid}:{deposit.vout}", deposit)
-        self._run(
+        self._later(
             "INSERT INTO deposit (coin, txid, vout, order_number, state, height, mature, doc) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (coin, txid, vout) DO UPDATE "
             "SET state = excluded.state, height = excluded.height, mature = excluded.mature, doc = excluded.doc",
@@ -253,7 +279,15 @@ class Records:
 
     def deposits_of(self, order: int) -> list[Deposit]:
         rows = self._run("SELECT doc FROM deposit WHERE order_number = ?", (order,))
-        return sorted((_deposit(row[0]) for row in rows), key=lambda d: (d.first_seen, d.txid, d.vout))
+        return sorted((_deposit(row[0]) for row in rows), key=_ARRIVAL)
+
+    def deposits_of_all(self, orders: Collection[int]) -> dict[int, list[Deposit]]:
+        """As `deposits_of`, for many orders at once."""
+        found: dict[int, list[Deposit]] = {number: [] for number in orders}
+        for row in self._in("SELECT doc FROM deposit WHERE order_number IN ", sorted(orders)):
+            deposit = _deposit(row[0])
+            found[deposit.order].append(deposit)
+        return {number: sorted(mine, key=_ARRIVAL) for number, mine in found.items()}
 
     def deposits_in(self, coin: str, txids: Collection[str]) -> list[Deposit]:
         rows = self._in("SELECT doc FROM deposit WHERE coin = ? AND txid IN ", list(txids), (coin,))
@@ -279,7 +313,7 @@ class Records:
 
     def add_coin(self, coin: Coin) -> None:
         raw = self._note("coin", str(coin.number), coin)
-        self._run(
+        self._later(
             "INSERT INTO coin (number, service, coin, txid, vout, height, spent_by, doc) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (coin.number, coin.service, coin.coin, coin.txid, coin.vout, coin.height, coin.spent_by, raw),
@@ -287,9 +321,9 @@ class Records:
 
     def save_coin(self, coin: Coin) -> None:
         raw = self._note("coin", str(coin.number), coin)
-        self._run(
-            "UPDATE coin SET txid = ?, vout = ?, height = ?, spent_by = ?, doc = ? WHERE number = ?",
-            (coin.txid, coin.vout, coin.height, coin.spent_by, raw, coin.number),
+        self._later(
+            "UPDATE coin SET height = ?, spent_by = ?, doc = ? WHERE number = ?",
+            (coin.height, coin.spent_by, raw, coin.number),
         )
 
     def coin(self, number: int) -> Coin:
@@ -297,6 +331,10 @@ class Records:
         if coin is None:
             raise RecordError(None, f"coin {number} is missing")
         return coin
+
+    def coins(self, numbers: Collection[int]) -> dict[int, Coin]:
+        found = self._in("SELECT doc FROM coin WHERE number IN ", sorted(numbers))
+        return {coin.number: coin for coin in (_coin(row[0]) for row in found)}
 
     def coin_at(self, coin: str, txid: str, vout: int) -> Coin | None:
         sql = "SELECT doc FROM coin WHERE coin = ? AND txid = ? AND vout = ?"
@@ -328,14 +366,14 @@ class Records:
 
     def add_payment(self, payment: Payment) -> None:
         raw = self._note("payment", str(payment.number), payment)
-        self._run(
+        self._later(
             "INSERT INTO payment (number, service, coin, txid, state, mature, doc) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (payment.number, payment.service, payment.coin, payment.txid, payment.state.value, None, raw),
         )
 
     def save_payment(self, payment: Payment, mature: int | None = None) -> None:
         raw = self._note("payment", str(payment.number), payment)
-        self._run(
+        self._later(
             "UPDATE payment SET state = ?, mature = ?, doc = ? WHERE number = ?",
             (payment.state.value, mature, raw, payment.number),
         )
@@ -399,7 +437,7 @@ class Records:
 
     def put_code(self, code: Code) -> None:
         raw = self._note("code", str(code.number), code)
-        self._run(
+        self._later(
             "INSERT INTO code (number, service, code, doc) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (number) DO UPDATE SET doc = excluded.doc",
             (code.number, code.service, code.code, raw),
@@ -413,11 +451,13 @@ class Records:
 
     def next(self, name: str) -> int:
         """The next number of a counter: 1, 2, 3, ..."""
-        sql = (
-            "INSERT INTO counter (name, value) VALUES (?, 1) "
-            "ON CONFLICT (name) DO UPDATE SET value = counter.value + 1 RETURNING value"
-        )
-        return int(self._run(sql, (name,)).fetchone()[0])
+        number = self._counters.get(name)
+        if number is None:
+            row = self._connection.execute("SELECT value FROM counter WHERE name = ?", (name,)).fetchone()
+            number = int(row[0]) if row else 0
+        self._counters[name] = number = number + 1
+        self._counted.add(name)
+        return number
 
     def cursor(self, coin: str) -> tuple[int, str] | None:
         """Height and hash of the last block taken in."""
@@ -443,6 +483,13 @@ class Records:
         )
 
     # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _run(self, sql: str, values: Sequence[Any] = ()) -> Cursor:
+        self.flush()
+        return self._connection.execute(sql, values)
+
+    def _later(self, sql: str, row: Row) -> None:
+        self._rows.setdefault(sql, []).append(row)
 
     def _note(self, table: str, key: str, document: Any) -> bytes:
         raw = _encode(document)

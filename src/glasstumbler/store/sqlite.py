@@ -1,9 +1,9 @@
 """The record in SQLite: WAL, synchronous FULL, one writer thread that commits requests in groups.
 
-A unit of work is a function of `Records`. The writer takes whatever waits in its queue into one transaction, each
-unit in a savepoint of its own, so that one that fails takes nothing along; what it returned is handed over only after
-the commit has reached the disk. Several processes may write to one folder: each takes the database's lock for the
-length of a group.
+A unit of work is a function of `Records` and of nothing that it changes itself: it may be run again. The writer takes
+whatever waits in its queue into one transaction; a unit that fails takes nothing along, since the others are then run
+anew, each in a savepoint. What a unit returned is handed over only after the commit has reached the disk. Several
+processes may write to one folder: each takes the database's lock for the length of a group.
 """
 
 from __future__ import annotations
@@ -190,14 +190,27 @@ def reading(path: Path) -> Iterator[Records]:
 
 
 def _commit(connection: sqlite3.Connection, group: list[_Waiting]) -> list[tuple[Any, BaseException | None]]:
-    """Run the units in one transaction: (result, error) of each."""
-    outcomes: list[tuple[Any, BaseException | None]] = []
+    """Run the units in one transaction: (result, error) of each.
+
+    Nearly always all units succeed, so they first run together; if one fails, they run again, each in a savepoint.
+    """
+    outcomes = _attempt(connection, group, _run_together) if len(group) > 1 else None
+    if outcomes is None:
+        outcomes = _attempt(connection, group, _run_apart)
+    assert outcomes is not None
+    return outcomes
+
+
+_Outcomes = list[tuple[Any, BaseException | None]]
+_Runner = Callable[[sqlite3.Connection, list["_Waiting"]], "_Outcomes | None"]
+
+
+def _attempt(connection: sqlite3.Connection, group: list[_Waiting], run: _Runner) -> _Outcomes | None:
+    """None if the units have to be run another way; nothing stands then."""
     try:
         connection.execute("BEGIN IMMEDIATE")
-        records = Records(connection)
-        for waiting in group:
-            outcomes.append(_run_unit(connection, records, waiting.unit))
-        connection.execute("COMMIT")
+        outcomes = run(connection, group)
+        connection.execute("ROLLBACK" if outcomes is None else "COMMIT")
     except sqlite3.Error as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
@@ -206,17 +219,37 @@ def _commit(connection: sqlite3.Connection, group: list[_Waiting]) -> list[tuple
     return outcomes
 
 
-def _run_unit(connection: sqlite3.Connection, records: Records, unit: Unit[Any]) -> tuple[Any, BaseException | None]:
+def _run_together(connection: sqlite3.Connection, group: list[_Waiting]) -> _Outcomes | None:
+    records = Records(connection)
+    outcomes: _Outcomes = []
+    try:
+        for waiting in group:
+            outcomes.append((waiting.unit(records), None))
+            records.finish()
+        records.flush()
+    except sqlite3.OperationalError:
+        raise  # the disk, not a unit
+    except Exception:
+        return None
+    return outcomes
+
+
+def _run_apart(connection: sqlite3.Connection, group: list[_Waiting]) -> _Outcomes:
+    return [_run_unit(connection, waiting.unit) for waiting in group]
+
+
+def _run_unit(connection: sqlite3.Connection, unit: Unit[Any]) -> tuple[Any, BaseException | None]:
     connection.execute("SAVEPOINT unit")
+    records = Records(connection)
     try:
         result = unit(records)
         records.finish()
+        records.flush()
     except sqlite3.OperationalError:
         raise  # the disk, not the unit: nothing of the group stands
     except Exception as error:
         connection.execute("ROLLBACK TO unit")
         connection.execute("RELEASE unit")
-        records.forget()
         return None, error
     connection.execute("RELEASE unit")
     return result, None
