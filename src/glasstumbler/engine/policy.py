@@ -12,6 +12,7 @@ DAY = 24 * HOUR
 Units = Annotated[int, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=366 * DAY)]
+Span = Annotated[int, msgspec.Meta(ge=1, le=366 * DAY)]
 Ppm = Annotated[int, msgspec.Meta(ge=0, lt=1_000_000)]
 """Parts per million, less than the whole."""
 
@@ -132,7 +133,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The client chooses the service fee within the coin's limits."""
     floating_network_fee: bool = False
     """An output gives up a random part of `per_output`, not all of it."""
-    expiry: Annotated[Seconds, msgspec.Meta(ge=1)] = 72 * HOUR
+    expiry: Span = 72 * HOUR
     """Seconds from creation."""
     max_delay: Seconds = 72 * HOUR
     max_outputs: Count = 10
@@ -143,11 +144,11 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     selection: Selection = Selection.OLDEST
     max_inputs: Count = 200
     """Coins in one transaction."""
-    sweep_every: Annotated[Seconds, msgspec.Meta(ge=1)] | None = None
+    sweep_every: Span | None = None
     """Deposits are gathered into one coin at this interval, seconds; None: spent as they came."""
-    sweep_least: Annotated[Count, msgspec.Meta(ge=2)] = 4
+    sweep_least: Annotated[int, msgspec.Meta(ge=2, le=1_000)] = 4
     """... when so many wait."""
-    settle_confirmations: Annotated[Count, msgspec.Meta(le=100)] = 1
+    settle_confirmations: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
     """After which a payout counts as settled [INF]."""
     bump_after: Count = 6
     """Blocks without confirmation after which a payout's fee is raised."""
