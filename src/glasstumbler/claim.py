@@ -6,7 +6,7 @@ Everything here happens inside one unit of work; nothing is sent.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from glasstumbler.chains.base import Chain, Output, Signed
@@ -49,6 +49,7 @@ class Claim:
         self._records, self._service, self._policy, self._coin = records, service, policy, coin
         self._chain, self._wallet, self._chance, self._now = chain, wallet, chance, now
         self._purse: dict[int, Coin] | None = None
+        self._shape: bytes | None = None
         self._rate = policy.coins[coin].fee_rate
 
     @property
@@ -237,7 +238,9 @@ class Claim:
 
     def _change_shape(self) -> bytes:
         """Any key of the change's form: only its length matters for the fee."""
-        return self._wallet.key(self._coin, self._service, self._coins.change_kind, "change", 0)
+        if self._shape is None:
+            self._shape = self._wallet.key(self._coin, self._service, self._coins.change_kind, "change", 0)
+        return self._shape
 
     def _sign(
         self, number: int, choice: Choice, outputs: list[Output], branch: str, origin: Origin
@@ -352,10 +355,10 @@ class Claim:
         coins = self._records.ready_coins(self._service, self._coin, _PURSE)
         return arrange(coins, self._policy.selection, self._chance)
 
-    def _load_purse(self) -> list[Coin]:
+    def _load_purse(self) -> Collection[Coin]:
         if self._purse is None:
             self._purse = {coin.number: coin for coin in self._load()}
-        return list(self._purse.values())
+        return self._purse.values()
 
     def _intend_lightning(self, due: Due) -> None:
         """Store what is to be paid, under the invoice's payment hash, before anything is sent."""

@@ -46,23 +46,32 @@ class Turn:
     def __init__(self, records: Records, chain: Chain, policies: Mapping[str, Policy], now: int, height: int) -> None:
         self._records, self._chain, self._policies = records, chain, policies
         self._coin, self._now, self._height = chain.coin, now, height
+        self._at: dict[tuple[str, int], Coin] | None = None
+        """Our coins by outpoint, while a block's arrivals are taken in: read at once for all of them."""
+        self._orders: dict[int, Order] = {}
+        self._changes: dict[int, Coin] = {}
+        """Orders and change of the payments that a block has mined, likewise."""
 
     # -- deposits -------------------------------------------------------------------------------------------------
 
     def arrived(self, found: list[Arrival]) -> None:
         """Deposits of orders, order by order; the float; and what nobody expected."""
         by_order: dict[int, list[Arrival]] = defaultdict(list)
+        if not self._chain.format.one_to_one:
+            coins = self._records.coins_in(self._coin, {arrival.txid for arrival in found})
+            self._at = {(coin.txid, coin.vout): coin for coin in coins}
         for arrival in found:
             if arrival.watched.order is not None:
                 by_order[arrival.watched.order].append(arrival)
             else:
                 self._own_arrival(arrival)
-        orders = self._records.orders_by_number(by_order)
+        orders, deposits = self._records.orders_by_number(by_order), self._records.deposits_of_all(by_order)
         for number, mine in by_order.items():
-            self._order_arrivals(orders[number], mine)
+            self._order_arrivals(orders[number], mine, deposits[number])
+        self._at = None
 
-    def _order_arrivals(self, order: Order, found: list[Arrival]) -> None:
-        deposits = {(d.txid, d.vout): d for d in self._records.deposits_of(order.number)}
+    def _order_arrivals(self, order: Order, found: list[Arrival], known: list[Deposit]) -> None:
+        deposits = {(d.txid, d.vout): d for d in known}
         postings: list[ledger.Posting] = []
         touched = False
         for arrival in found:
@@ -204,28 +213,32 @@ class Turn:
         if self._chain.format.one_to_one:
             self._add_to_account(watched, txid, amount, origin, height, order, codes)
             return
-        coin = self._records.coin_at(self._coin, txid, vout)
+        coin = self._coin_at(txid, vout)
         if coin is not None:
             coin.height, coin.booked = height, True
             self._records.save_coin(coin)
             return
-        self._records.add_coin(
-            Coin(
-                number=self._records.next("coin"),
-                service=watched.service,
-                coin=self._coin,
-                txid=txid,
-                vout=vout,
-                amount=amount,
-                kind=watched.kind,
-                branch=watched.branch,
-                index=watched.place,
-                origin=origin,
-                order=order,
-                codes=codes,
-                height=height,
-            )
+        coin = Coin(
+            number=self._records.next("coin"),
+            service=watched.service,
+            coin=self._coin,
+            txid=txid,
+            vout=vout,
+            amount=amount,
+            kind=watched.kind,
+            branch=watched.branch,
+            index=watched.place,
+            origin=origin,
+            order=order,
+            codes=codes,
+            height=height,
         )
+        self._records.add_coin(coin)
+        if self._at is not None:
+            self._at[txid, vout] = coin
+
+    def _coin_at(self, txid: str, vout: int) -> Coin | None:
+        return self._records.coin_at(self._coin, txid, vout) if self._at is None else self._at.get((txid, vout))
 
     def _add_to_account(
         self,
@@ -295,7 +308,7 @@ class Turn:
         """A coin on a key that is not an order's: the float, our own change, or a stray payment."""
         if arrival.height is None:
             return  # counted when a block holds it
-        made = self._records.coin_at(self._coin, arrival.txid, arrival.vout)
+        made = self._coin_at(arrival.txid, arrival.vout)
         if made is not None and made.made_by:
             return  # change and sweeps are the payment's
         if made is not None and made.booked:
@@ -345,7 +358,16 @@ class Turn:
 
     # -- payments -------------------------------------------------------------------------------------------------
 
-    def payment_mined(self, payment: Payment) -> None:
+    def payments_mined(self, payments: list[Payment]) -> None:
+        """What a block mined. Orders and change are read at once, unless a payment comes back in another's place."""
+        if all(payment.state is not PaymentState.REPLACED for payment in payments):
+            self._orders = self._records.orders_by_number({c.order for payment in payments for c in payment.carried})
+            self._changes = self._records.coins({p.change for p in payments if p.change is not None})
+        for payment in payments:
+            self._payment_mined(payment)
+        self._orders, self._changes = {}, {}
+
+    def _payment_mined(self, payment: Payment) -> None:
         if payment.state in (PaymentState.MINED, PaymentState.SETTLED):
             return
         if payment.state is PaymentState.REPLACED:
@@ -353,7 +375,7 @@ class Turn:
         payment.height = self._height
         payment.state = PaymentState.MINED
         if payment.change is not None:
-            change = self._records.coin(payment.change)
+            change = self._changes.get(payment.change) or self._records.coin(payment.change)
             change.height = self._height
             self._records.save_coin(change)
         depth = self._policies[payment.service].settle_confirmations
@@ -429,7 +451,7 @@ class Turn:
         indexes: dict[int, list[int]] = defaultdict(list)
         for each in payment.carried:
             indexes[each.order].append(each.output)
-        orders = self._records.orders_by_number(indexes)
+        orders = self._orders or self._records.orders_by_number(indexes)
         return [(orders[number], mine) for number, mine in indexes.items()]
 
 

@@ -74,8 +74,7 @@ class Watch:
             if records.cursor(self._coin) != (block.height - 1, block.previous):
                 return  # another worker has taken it in
             turn = Turn(records, self._chain, self._policies, now, block.height)
-            for payment in records.payments_in(self._coin, [tx.txid for tx in block.txs]):
-                turn.payment_mined(payment)
+            turn.payments_mined(records.payments_in(self._coin, [tx.txid for tx in block.txs]))
             turn.arrived(arrivals(records, self._coin, block.txs, block.height))
             turn.mature()
             records.push_block(self._coin, block.height, block.hash, _KEEP_BLOCKS)
