@@ -20,6 +20,7 @@ def contract(slug: str) -> Any:
 
 def hold(slug: str, root: str, reply: httpx.Response) -> None:
     """Fails if the contract does not know this reply. `root` is what stands before the contract's own paths."""
+    reply.request.read()
     reply.read()
     if reply.is_redirect:
         return
