@@ -1,0 +1,181 @@
+"""A dataset: the same bytes again, the schemas as written down, and nothing that does not add up."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from glasstumbler.engine.ledger import Entry
+from glasstumbler.errors import RecordError, StoreError
+from glasstumbler.lab import conserve, dataset, schemas
+from glasstumbler.lab.observed import Rows
+from glasstumbler.store.records import Records
+from tests.laboratory import Laboratory
+
+ABOUT = dataset.About(seed=1, scenario="test", lightning=True)
+TABLES = {f"observer/{name}": schema for name, schema in schemas.OBSERVER.items()}
+TABLES |= {f"answers/{name}": schema for name, schema in schemas.ANSWERS.items()}
+
+
+def worked(seed: int = 1) -> Laboratory:
+    """A laboratory in which every kind of payout happened."""
+    lab = Laboratory("btc", "bch", "eth", "xmr", "lightning", seed=seed)
+    orders = [lab.bearer("coinjoin", [6_00_000_000, 1_000_000]), lab.bearer("whir", [3_000_000], hours=1)]
+    orders += [lab.codes(coin, (505, 295, 200), minutes=30) for coin in ("btc", "bch", "eth", "eth")]
+    orders += [lab.swap(3_000_000), lab.swap_lightning(40_000)]
+    for order in orders:
+        lab.fund(order)
+    lab.house.advance(3600)
+    lab.settle()
+    return lab
+
+
+def exported(lab: Laboratory, out: Path) -> Path:
+    with lab.house.store.snapshot() as records:
+        return dataset.export(records, lab.house.chains, lab.house.policies, ABOUT, out)
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Laboratory]:
+    with closing(worked()) as laboratory:
+        yield laboratory
+
+
+@pytest.fixture(scope="module")
+def folder(lab: Laboratory, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return exported(lab, tmp_path_factory.mktemp("dataset")).parent
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_the_same_seed_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    with closing(worked()) as again:
+        exported(again, tmp_path)
+    assert digests(tmp_path) == digests(folder)
+    with closing(worked(seed=2)) as other:
+        exported(other, tmp_path / "other")
+    assert digests(tmp_path / "other")["answers/order.parquet"] != digests(folder)["answers/order.parquet"]
+
+
+def test_the_manifest_counts_and_hashes_every_file(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    found = digests(folder)
+    del found["manifest.json"]
+    assert {name: entry["sha256"] for name, entry in manifest["files"].items()} == found
+    assert all(pq.read_metadata(folder / name).num_rows == e["rows"] for name, e in manifest["files"].items())
+    assert manifest["models"] == ["xmr", "lightning"]
+    assert manifest["hidden"] == ["xmr"]
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_a_table_has_its_schema_and_says_what_its_columns_are(folder: Path, name: str) -> None:
+    table = pq.read_table(folder / f"{name}.parquet")
+    assert table.schema.equals(TABLES[name], check_metadata=False)
+    assert table.num_rows
+    assert all(field.metadata[b"doc"] for field in table.schema)
+    for field in TABLES[name]:
+        assert field.nullable or table[field.name].null_count == 0
+
+
+def test_the_observer_sees_neither_orders_nor_hidden_amounts(folder: Path) -> None:
+    orders = {row["order_id"] for row in pq.read_table(folder / "answers/order.parquet").to_pylist()}
+    for name in schemas.OBSERVER:
+        rows = pq.read_table(folder / f"observer/{name}.parquet").to_pylist()
+        assert not orders & {value for row in rows for value in row.values() if isinstance(value, str)}
+    outputs = pq.read_table(folder / "observer/output.parquet").to_pylist()
+    hidden = [row for row in outputs if row["coin"] == "xmr"]
+    assert hidden
+    assert all(row["amount"] is None and row["address"] is None for row in hidden)
+
+
+def test_links_point_at_what_the_observer_sees(folder: Path) -> None:
+    outputs = pq.read_table(folder / "observer/output.parquet").to_pylist()
+    amounts = {(row["coin"], row["txid"], row["vout"]): row["amount"] for row in outputs}
+    for row in pq.read_table(folder / "answers/link.parquet").to_pylist():
+        assert (row["deposit_coin"], row["deposit_txid"], row["deposit_vout"]) in amounts
+        if row["payout_coin"] != "msat":
+            assert amounts[row["payout_coin"], row["payout_txid"], row["payout_vout"]] == row["payout_amount"]
+
+
+# -- the gate ---------------------------------------------------------------------------------------------------------
+
+
+def first(rows: Rows, table: str, **wanted: Any) -> dict[str, Any]:
+    return next(row for row in rows[table] if all(row[name] == value for name, value in wanted.items()))
+
+
+def more_output(rows: Rows) -> None:
+    spent = {(row["coin"], row["txid"]) for row in rows["input"] if row["coin"] == "btc"}
+    next(row for row in rows["output"] if (row["coin"], row["txid"]) in spent)["amount"] += 1
+
+
+def twice(rows: Rows) -> None:
+    rows["input"].append(dict(first(rows, "input", coin="bch")))
+
+
+def from_nowhere(rows: Rows) -> None:
+    first(rows, "input", coin="btc")["spent_vout"] += 1_000
+
+
+def other_account(rows: Rows) -> None:
+    sent = [row["txid"] for row in rows["input"] if row["coin"] == "eth"]
+    row = first(rows, "output", coin="eth", txid=sent[0])
+    row["address"] = "0x" + "11" * 20
+
+
+TAMPERINGS: list[tuple[Callable[[Rows], Any], str]] = [
+    (more_output, "inputs less outputs|spends"),
+    (twice, "is spent twice"),
+    (from_nowhere, "spends .* None"),
+    (lambda rows: first(rows, "tx", coin="btc", coinbase=False).update(fee=1), "inputs less outputs"),
+    (lambda rows: first(rows, "input", coin="eth").update(amount=5), "inputs less outputs"),
+    (lambda rows: first(rows, "block", coin="btc").update(issued=-1), "issues -1"),
+    (lambda rows: first(rows, "link", service="whir").update(amount=1), "the parts of payout"),
+    (other_account, "holds"),
+]
+
+
+@pytest.mark.parametrize(("tamper", "text"), TAMPERINGS)
+def test_a_row_that_was_tampered_with_stops_the_export(
+    lab: Laboratory, tamper: Callable[[Rows], Any], text: str
+) -> None:
+    with lab.house.store.snapshot() as records:
+        rows = dataset.build(records, lab.house.chains, lab.house.policies)
+        conserve.conserve(rows, records, lab.house.chains)
+        tamper(rows)
+        with pytest.raises(RecordError, match=text):
+            conserve.conserve(rows, records, lab.house.chains)
+
+
+@pytest.mark.parametrize("coin", ["btc", "eth", "xmr"])
+def test_a_wallet_that_the_chain_does_not_bear_out_stops_the_export(coin: str, tmp_path: Path) -> None:
+    """A coin of the record loses a unit: neither chain nor ledger agree."""
+    with closing(worked()) as lab:
+        slug = "xmrto" if coin == "xmr" else "bestmixer"
+        changed = next(each for each in lab.coins_of(slug, coin) if each.spent_by is None)
+        changed.amount -= 1
+
+        def unit(records: Records) -> None:
+            records.save_coin(changed)
+            records.append(Entry("changed by hand", 0, slug))
+
+        lab.house.store.write(unit)
+        with pytest.raises(RecordError, match=r"the record says|its ledger says"):
+            exported(lab, tmp_path)
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_error(lab: Laboratory, tmp_path: Path) -> None:
+    (tmp_path / "observer").write_text("in the way")
+    with pytest.raises(StoreError, match="cannot write the dataset"):
+        exported(lab, tmp_path)
