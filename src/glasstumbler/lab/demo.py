@@ -63,7 +63,7 @@ def demo(
 ) -> int:
     """Drive, show, write, audit; the exit code. `client` has the hub as base URL; the services limit no rates."""
     hub = Hub(client)
-    with _progress(console) as say:
+    with _Steps(console) as say:
         outcome = drive(hub, keys, say)
         say("writing dataset and report")
         written = write(outcome)
@@ -118,7 +118,7 @@ def _wait(hub: Hub, customers: list[Customer], coins: list[str], say: Say) -> bo
 # -- the terminal -----------------------------------------------------------------------------------------------------
 
 
-class _progress:  # noqa: N801 - used as a context manager only
+class _Steps:
     """A line that moves on a terminal, plain lines elsewhere."""
 
     def __init__(self, console: Console) -> None:
