@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from operator import attrgetter
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -21,24 +21,12 @@ from glasstumbler.engine.desk import Deposit
 from glasstumbler.engine.order import Order
 from glasstumbler.engine.payment import Payment, PaymentState
 from glasstumbler.errors import RecordError
+from glasstumbler.store.connection import Connection, Cursor
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
 _CHUNK = 500
 """Values in one IN (...)."""
-
-
-class Cursor(Protocol):
-    def fetchone(self) -> Any: ...
-    def fetchall(self) -> list[Any]: ...
-    def __iter__(self) -> Iterator[Any]: ...
-
-
-class Connection(Protocol):
-    """What SQLite's and PostgreSQL's connections have in common here; placeholders are `?`."""
-
-    def execute(self, sql: str, values: Sequence[Any] = (), /) -> Cursor: ...
-    def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> Cursor: ...
 
 
 class Watched(NamedTuple):
@@ -80,6 +68,7 @@ _coin = msgspec.json.Decoder(Coin).decode
 _payment = msgspec.json.Decoder(Payment).decode
 _code = msgspec.json.Decoder(Code).decode
 
+_WATCHED = "SELECT coin, key, service, branch, idx, kind, order_number FROM watch"
 _COUNT = "INSERT INTO counter (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 _ARRIVAL = attrgetter("first_seen", "txid", "vout")
 
@@ -234,21 +223,16 @@ class Records:
         )
 
     def watched(self, coin: str, keys: Collection[bytes]) -> dict[bytes, Watched]:
-        sql = "SELECT coin, key, service, branch, idx, kind, order_number FROM watch WHERE coin = ? AND key IN "
-        rows = self._in(sql, list(keys), (coin,))
+        rows = self._in(f"{_WATCHED} WHERE coin = ? AND key IN ", list(keys), (coin,))
         return {bytes(row[1]): Watched(row[0], bytes(row[1]), *row[2:]) for row in rows}
 
     def all_watched(self) -> Iterator[Watched]:
-        sql = "SELECT coin, key, service, branch, idx, kind, order_number FROM watch ORDER BY coin, key"
-        for row in self._run(sql):
+        for row in self._run(f"{_WATCHED} ORDER BY coin, key"):
             yield Watched(row[0], bytes(row[1]), *row[2:])
 
     def float_keys(self, service: str, coin: str) -> list[Watched]:
         """Keys that were set aside for the coins a service begins with, in the order they were made."""
-        sql = (
-            "SELECT coin, key, service, branch, idx, kind, order_number FROM watch "
-            "WHERE service = ? AND coin = ? AND branch = 'float' ORDER BY idx"
-        )
+        sql = f"{_WATCHED} WHERE service = ? AND coin = ? AND branch = 'float' ORDER BY idx"
         return [Watched(row[0], bytes(row[1]), *row[2:]) for row in self._run(sql, (service, coin))]
 
     def float_places(self, service: str, coin: str) -> set[int]:
