@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from glasstumbler.audit import Report, audit_house
 from glasstumbler.chains.base import Outpoint, Output, Signed, Spend
@@ -29,6 +29,7 @@ FLOAT_PIECES = 6
 BURIED = 7
 """Blocks on top of the float, so that reorganisations of up to six leave it alone."""
 DAY = 24 * 3600
+Payout = Literal["fail", "stall"] | None
 
 
 def small_floats(*coins: str) -> dict[str, Any]:
@@ -58,11 +59,14 @@ class Laboratory:
         for slug, table in (tables or {}).items():
             settings[slug] = merged(settings.get(slug, {}), table)
         settings["lab"] = {"chains": list(chains), "rate_limits": "off"}
-        self._open = lambda: House(folder, Vault(b"x" * 32), VirtualClock(), seed, settings)
+        self._folder, self._seed, self._settings = folder, seed, settings
         self.house = self._open()
         self.house.start()
         for coin in self.coins:
             self.mine(coin, BURIED)
+
+    def _open(self) -> House:
+        return House(self._folder, Vault(b"x" * 32), VirtualClock(), self._seed, self._settings)
 
     def close(self) -> None:
         self.house.close()
@@ -162,7 +166,7 @@ class Laboratory:
         self.house.turn()
         return txid
 
-    def behave(self, slug: str, payout: str | None) -> None:
+    def behave(self, slug: str, payout: Payout) -> None:
         self.house.behaviours.of(slug).payout = payout
         self.house.turn()
 

@@ -17,7 +17,7 @@ from glasstumbler.engine.order import Order, State
 from glasstumbler.engine.payment import PaymentState
 from glasstumbler.errors import TransactionRefused
 from glasstumbler.money import percent
-from tests.laboratory import BEARERS, SERVICES, Customer, Laboratory, Refused, need
+from tests.laboratory import BEARERS, SERVICES, Customer, Laboratory, Payout, Refused, need
 
 STEPS = 30
 TIMES = (60, 900, 3_600, 6 * 3_600, 6 * 3_600, 25 * 3_600, 80 * 3_600)
@@ -203,7 +203,7 @@ class HouseMachine(RuleBasedStateMachine):
         self.lab.house.advance(seconds)
 
     @rule(slug=st.sampled_from(SERVICES), payout=st.sampled_from((None, None, "stall", "fail")))
-    def behave(self, slug: str, payout: str | None) -> None:
+    def behave(self, slug: str, payout: Payout) -> None:
         self.lab.behave(slug, payout)
 
     @invariant()
@@ -228,7 +228,9 @@ class Ethereum(HouseMachine):
 
 
 def _settings(part: int) -> settings:
-    return settings(stateful_step_count=STEPS, max_examples=max(1, settings.default.max_examples // part))
+    """Each example is a laboratory: a part of the examples that other properties get."""
+    profile = settings.get_profile(settings.get_current_profile_name())
+    return settings(stateful_step_count=STEPS, max_examples=profile.max_examples // part)
 
 
 TestBitcoinAndMonero = BitcoinAndMonero.TestCase

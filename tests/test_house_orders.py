@@ -14,7 +14,7 @@ from glasstumbler.engine.desk import DepositState
 from glasstumbler.engine.order import Order, OutputState, State
 from glasstumbler.engine.payment import PaymentState
 from glasstumbler.money import percent
-from tests.laboratory import Customer, Laboratory, Refused, need
+from tests.laboratory import Customer, Laboratory, Payout, Refused, need
 
 HOUR = 3_600
 OPEN: dict[str, Callable[[Laboratory], Order]] = {
@@ -114,7 +114,7 @@ def lab() -> Iterator[Laboratory]:
 
 def live(lab: Laboratory, order: Order, steps: str) -> None:
     """Do what the steps say to an order; amounts in percent of what it needs, times in hours."""
-    behaviours = {"fail": "fail", "stall": "stall", "resume": None}
+    behaviours: dict[str, Payout] = {"fail": "fail", "stall": "stall", "resume": None}
     deposits: list[str] = []
     for step in filter(None, steps.split(", ")):
         verb, number = (*step.split(), "0")[:2]
