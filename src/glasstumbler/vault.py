@@ -10,6 +10,8 @@ import hashlib
 import hmac
 import os
 import random
+import tempfile
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -38,11 +40,7 @@ class Vault:
         try:
             if make and not path.exists():
                 folder.mkdir(parents=True, exist_ok=True)
-                handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(handle, "wb") as file:
-                    file.write(os.urandom(32))
-                    file.flush()
-                    os.fsync(file.fileno())
+                _make(path)
             master = path.read_bytes()
         except FileNotFoundError:
             raise StoreError(f"{folder} is no folder of Glass Tumbler: it has no file {_FILE!r}") from None
@@ -73,6 +71,21 @@ class Vault:
 
     def account(self, row: KeyRow) -> Account:
         return Account(row.id, _reply_secret(self._master, row.key_hash), row.blocked)
+
+
+def _make(path: Path) -> None:
+    """Whole or not at all, and once: runs that begin together find the one that was first."""
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    made = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(os.urandom(32))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(made)
+    finally:
+        made.unlink()
 
 
 def _derive(master: bytes, purpose: str) -> bytes:
