@@ -18,7 +18,7 @@ from glasstumbler.chains.keys import KeyRing
 from glasstumbler.engine.order import Order
 from glasstumbler.house import House
 
-WATCHED, SIZE, HITS = 8_000, 5_000, (0, 500, 5_000)
+WATCHED, SIZE, HITS = 100_000, 5_000, (0, 500, 5_000)
 GOAL_SECONDS = 0.5
 _FAN_OUT = 500
 _AMOUNT = 10_000_000
@@ -29,7 +29,7 @@ def run() -> dict[str, Any]:
     with house() as made:
         crowd = Crowd(made)
         started = time.perf_counter()
-        orders = crowd.open(WATCHED)
+        orders = crowd.open(crowd.wishes(WATCHED))
         print(f"  {WATCHED} addresses watched after {time.perf_counter() - started:.0f} s", flush=True)
         for number, hits in enumerate(HITS):
             rows.append(_block(made, number, orders[:hits]))

@@ -21,7 +21,7 @@ from bench import machine
 from glasstumbler.chains.formats import FORMATS
 from glasstumbler.chains.keys import KeyRing
 
-CONNECTIONS, SECONDS, WARM_UP, ROUNDS = 64, 5, 2, 1
+CONNECTIONS, SECONDS, WARM_UP, ROUNDS = 64, 8, 2, 3
 BODIES = 20_000
 GOAL, LEAST = {"fastapi": 10.0, "storeless": 0.5}, {"fastapi": 6.0, "storeless": 0.3}
 """The laboratory's requests per second over the other's."""

@@ -52,10 +52,9 @@ class Crowd:
         self._service = of.services[SERVICE]
         self._ring, self._chance, self._next = KeyRing(bytes(32)), random.Random(1), 0
 
-    def open(self, number: int) -> list[Order]:
-        """So many orders, `TOGETHER` at a time, each acknowledged once it is on the disk."""
-        commands = [self.command() for _ in range(number)]
-        return asyncio.run(self._ask(commands))
+    def open(self, wanted: list[OpenMix]) -> list[Order]:
+        """Orders, `TOGETHER` asked for at a time, each acknowledged once it is on the disk."""
+        return asyncio.run(self._ask(wanted))
 
     async def _ask(self, commands: list[OpenMix]) -> list[Order]:
         orders: list[Order] = []
@@ -64,7 +63,11 @@ class Crowd:
             orders += [view.order for view in await asyncio.gather(*asked)]
         return orders
 
-    def command(self) -> OpenMix:
+    def wishes(self, number: int) -> list[OpenMix]:
+        """What so many customers ask for: their own work, which is not measured."""
+        return [self._wish() for _ in range(number)]
+
+    def _wish(self) -> OpenMix:
         wishes = tuple(Wish(self._address(), amount=self._amount(), delay=HOUR) for _ in range(3))
         return OpenMix("btc", wishes, fixed=True)
 

@@ -26,7 +26,7 @@ from glasstumbler.engine.order import Order, State
 from glasstumbler.house import House
 
 BATCH, ROUNDS, CHUNK = 1_000, 3, 100
-OPEN = (1_000, 5_000)
+OPEN = (1_000, 100_000)
 GOAL_RATE, GOAL_SLOWDOWN, GOAL_MB = 500, 1.5, 500
 
 
@@ -38,7 +38,7 @@ def run() -> dict[str, Any]:
         crowd, opened = Crowd(made), 0
         for wanted in OPEN:
             started = time.perf_counter()
-            crowd.open(wanted - opened)
+            crowd.open(crowd.wishes(wanted - opened))
             opened, took = wanted, time.perf_counter() - started
             memory[wanted] = machine.resident_mb()
             print(f"  {wanted} orders open after {took:.1f} s more, {memory[wanted]:.0f} MB", flush=True)
@@ -48,8 +48,9 @@ def run() -> dict[str, Any]:
 
 def _batch(made: House, crowd: Crowd) -> dict[str, float]:
     """Seconds of each step."""
+    wanted = crowd.wishes(BATCH)
     clock = _Steps()
-    orders = crowd.open(BATCH)
+    orders = crowd.open(wanted)
     clock.done("open")
     paid = deposits(orders)
     for first in range(0, BATCH, CHUNK):

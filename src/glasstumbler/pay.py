@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Protocol
 
@@ -63,6 +63,8 @@ class Payer:
     ) -> None:
         self._store, self._chains, self._policies, self._wallet = store, chains, policies, wallet
         self._clock, self._chance, self._behaviours, self._lightning = clock, chance, behaviours, lightning
+        self._looked: dict[str, int] = {}
+        """Height of each chain when all its waiting payments were last looked at."""
 
     def run(self) -> bool:
         """Do everything that is due; True if anything was done."""
@@ -151,11 +153,10 @@ class Payer:
     def _send_all(self) -> bool:
         moved = False
         for coin, chain in self._chains.items():
-            waiting = self._store.read(partial(_on_their_way, coin))
             sent: list[int] = []
             height = chain.tip()[0]
-            known = set(chain.mempool()) if waiting else set()
-            for payment in waiting:
+            known = set(chain.mempool())
+            for payment in self._to_look_at(coin, height, known):
                 if payment.txid in known:
                     if payment.state is PaymentState.STORED:
                         sent.append(payment.number)
@@ -169,6 +170,17 @@ class Payer:
                 self._store.write(partial(self._mark_sent, sent, height))
                 moved = True
         return moved
+
+    def _to_look_at(self, coin: str, height: int, known: Collection[str]) -> list[Payment]:
+        """What is not in the mempool, or not known to be; at a new height everything, since it may be stuck now."""
+        waiting = self._store.read(lambda records: records.on_their_way(coin, _OPEN))
+        new_height = self._looked.get(coin) != height
+        self._looked[coin] = height
+        numbers = [
+            number for number, txid, state in waiting if new_height or state is PaymentState.STORED or txid not in known
+        ]
+        found = self._store.read(lambda records: records.payments(numbers)) if numbers else {}
+        return [found[number] for number in numbers]
 
     def _refusal(self, chain: Chain, payment: Payment) -> str | None:
         """Broadcast; why the network does not take it, if it does not."""
@@ -245,10 +257,6 @@ class Payer:
         if old.state not in (PaymentState.STORED, PaymentState.SENT):
             return False
         return self._claim(records, old.service, old.coin, self._clock.now()).replace(old, reason)
-
-
-def _on_their_way(coin: str, records: Records) -> list[Payment]:
-    return records.open_payments(coin, (PaymentState.STORED, PaymentState.SENT), _OPEN)
 
 
 def _due_indexes(order: Order, now: int) -> list[int]:

@@ -14,7 +14,7 @@ from glasstumbler.chains import rules, script
 from glasstumbler.chains.base import Outpoint, Tx
 from glasstumbler.chains.coinview import Coin, CoinView, is_coinbase
 from glasstumbler.chains.networks import NetworkParameters
-from glasstumbler.chains.tx import WITNESS_SCALE, RawTx, parse
+from glasstumbler.chains.tx import WITNESS_SCALE, RawTx, fields
 from glasstumbler.errors import TransactionRefused
 from glasstumbler.money import ceil_div
 
@@ -66,7 +66,7 @@ class Mempool:
         `returned`: these very bytes were accepted before and their block was taken back. Their scripts are not judged
         again, and they may have more relatives: what was mined in many blocks now waits all at once.
         """
-        parsed = parse(tx.raw)
+        parsed = fields(tx)
         weight = rules.weight(tx)
         self._check_form(parsed, tx, weight)
         coins = [self._coin(outpoint) for outpoint in tx.inputs]

@@ -13,7 +13,7 @@ from glasstumbler.chains import blocks
 from glasstumbler.chains.base import Outpoint, Output, Tx
 from glasstumbler.chains.coinview import Coin, CoinView, is_coinbase
 from glasstumbler.chains.networks import BITS, MATURITY, MAX_WEIGHT, TARGET, NetworkParameters, subsidy
-from glasstumbler.chains.tx import WITNESS_SCALE, RawTx, compact_size, parse, read_compact_size
+from glasstumbler.chains.tx import WITNESS_SCALE, RawTx, compact_size, fields, read_compact_size
 from glasstumbler.errors import BlockRefused, TransactionRefused
 
 MAX_MONEY: Final = 84_000_000 * 100_000_000
@@ -179,7 +179,7 @@ def _check_coins(
         coins = [_find(outpoint, view, made, spent) for outpoint in tx.inputs]
         fees += check_spending(tx, coins, height)
         if judged.get(tx.txid) != tx.raw:
-            full = parse(tx.raw)
+            full = fields(tx)
             check_locks(full, coins, view, height)
             verify(full, tx.raw, [coin.output for coin in coins])
         if not network.canonical_order:
@@ -201,7 +201,7 @@ def _add_outputs(made: dict[Outpoint, Coin], tx: Tx, height: int) -> None:
 
 
 def _coinbase_script(coinbase: Tx) -> bytes:
-    return parse(coinbase.raw).inputs[0].script
+    return fields(coinbase).inputs[0].script
 
 
 def _committed(txs: Sequence[Tx]) -> bool:

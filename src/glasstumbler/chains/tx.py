@@ -150,7 +150,12 @@ def _skip_witnesses(raw: bytes, at: int, inputs: int) -> int:
 
 def parse(raw: bytes) -> RawTx:
     """Every field of one whole transaction."""
-    tx = to_tx(raw)
+    return fields(to_tx(raw))
+
+
+def fields(tx: Tx) -> RawTx:
+    """As `parse`, of a transaction that has been read already."""
+    raw = tx.raw
     segwit = raw[4] == 0
     _, at = read_compact_size(raw, 6 if segwit else 4)
     inputs = []

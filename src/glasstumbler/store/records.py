@@ -72,8 +72,6 @@ _WATCHED = "SELECT coin, key, service, branch, idx, kind, order_number FROM watc
 _COUNT = "INSERT INTO counter (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 _ARRIVAL = attrgetter("first_seen", "txid", "vout")
 
-OPEN_PAYMENTS = frozenset((PaymentState.STORED, PaymentState.SENT, PaymentState.MINED))
-
 
 class Records:
     """One unit of work's view of the record. Not shared between threads."""
@@ -262,8 +260,7 @@ class Records:
         )
 
     def deposits_of(self, order: int) -> list[Deposit]:
-        rows = self._run("SELECT doc FROM deposit WHERE order_number = ?", (order,))
-        return sorted((_deposit(row[0]) for row in rows), key=_ARRIVAL)
+        return self.deposits_of_all([order])[order]
 
     def deposits_of_all(self, orders: Collection[int]) -> dict[int, list[Deposit]]:
         """As `deposits_of`, for many orders at once."""
@@ -384,6 +381,14 @@ class Records:
             f"AND state IN ({', '.join('?' * len(wanted))}) ORDER BY number LIMIT ?"
         )
         return [_payment(row[0]) for row in self._run(sql, (coin, *wanted, limit))]
+
+    def on_their_way(self, coin: str, limit: int) -> list[tuple[int, str, PaymentState]]:
+        """(number, txid, state) of payments that no block holds yet, oldest first: without the documents."""
+        sql = (
+            "SELECT number, txid, state FROM payment WHERE coin = ? AND state IN ('stored', 'sent', 'mined') "
+            "AND state != 'mined' ORDER BY number LIMIT ?"
+        )
+        return [(row[0], row[1], PaymentState(row[2])) for row in self._run(sql, (coin, limit))]
 
     def settling(self, coin: str, height: int) -> list[Payment]:
         """Mined payments that are deep enough at this height."""
