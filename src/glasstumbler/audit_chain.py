@@ -132,6 +132,9 @@ class Wallets:
     def _check_carried(self, payment: Payment, tx: Tx, number: int | None) -> None:
         orders = self._records.orders_by_number({each.order for each in payment.carried})
         for each in payment.carried:
+            if each.order not in orders or each.output >= len(orders[each.order].outputs):
+                self._findings.add(number, f"payment {payment.number} pays order {each.order}, which is not there")
+                continue
             output = orders[each.order].outputs[each.output]
             if output.payment != payment.number:
                 self._findings.add(

@@ -98,11 +98,16 @@ def standing(records: Records) -> Iterator[Standing]:
     yield from map(_key, records.keys())
 
 
+def as_bytes(value: object) -> bytes:
+    """A column that ought to hold bytes, whatever somebody has put there."""
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
 def _read(table: _Table, decode: Callable[[bytes], Any], row: Row) -> Standing:
-    raw = bytes(row[-1])
+    raw = as_bytes(row[-1])
     try:
         document = decode(raw)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, TypeError):
         document = None
     agrees = document is not None and table.columns(document) == tuple(row[:-1])
     return Standing(f"{table.name} {table.key(row)}", ledger.digest(raw), document, agrees)
