@@ -69,6 +69,7 @@ _payment = msgspec.json.Decoder(Payment).decode
 _code = msgspec.json.Decoder(Code).decode
 
 _WATCHED = "SELECT coin, key, service, branch, idx, kind, order_number FROM watch"
+_OPEN = "coin = ? AND state IN ('stored', 'sent', 'mined')"  # as the index says it
 _COUNT = "INSERT INTO counter (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 _ARRIVAL = attrgetter("first_seen", "txid", "vout")
 
@@ -121,8 +122,8 @@ class Records:
             for sql in sorted(rows, key=lambda sql: not sql.startswith("INSERT")):
                 self._connection.executemany(sql, rows[sql])
         if self._counted:
-            counted, self._counted = self._counted, set()
-            self._connection.executemany(_COUNT, [(name, self._counters[name]) for name in sorted(counted)])
+            self._connection.executemany(_COUNT, [(name, self._counters[name]) for name in sorted(self._counted)])
+            self._counted.clear()
 
     def entries(self, first: int = 1) -> Iterator[tuple[int, bytes, bytes]]:
         """(number, body, hash) from entry `first` on."""
@@ -376,18 +377,13 @@ class Records:
 
     def open_payments(self, coin: str, states: Iterable[PaymentState], limit: int = 100_000) -> list[Payment]:
         wanted = tuple(state.value for state in states)
-        sql = (
-            "SELECT doc FROM payment WHERE coin = ? AND state IN ('stored', 'sent', 'mined') "
-            f"AND state IN ({', '.join('?' * len(wanted))}) ORDER BY number LIMIT ?"
-        )
+        marks = ", ".join("?" * len(wanted))
+        sql = f"SELECT doc FROM payment WHERE {_OPEN} AND state IN ({marks}) ORDER BY number LIMIT ?"
         return [_payment(row[0]) for row in self._run(sql, (coin, *wanted, limit))]
 
     def on_their_way(self, coin: str, limit: int) -> list[tuple[int, str, PaymentState]]:
         """(number, txid, state) of payments that no block holds yet, oldest first: without the documents."""
-        sql = (
-            "SELECT number, txid, state FROM payment WHERE coin = ? AND state IN ('stored', 'sent', 'mined') "
-            "AND state != 'mined' ORDER BY number LIMIT ?"
-        )
+        sql = f"SELECT number, txid, state FROM payment WHERE {_OPEN} AND state != 'mined' ORDER BY number LIMIT ?"
         return [(row[0], row[1], PaymentState(row[2])) for row in self._run(sql, (coin, limit))]
 
     def settling(self, coin: str, height: int) -> list[Payment]:
