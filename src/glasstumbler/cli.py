@@ -10,8 +10,9 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
 from cyclopts import App, CycloptsError, Parameter
@@ -20,11 +21,13 @@ from glasstumbler import __version__, services, settings
 from glasstumbler.clock import RealClock
 from glasstumbler.engine import ledger, letter
 from glasstumbler.errors import GlassTumblerError, SettingsError, StoreError
-from glasstumbler.house import House
 from glasstumbler.store.records import KeyRow, Records
 from glasstumbler.store.sqlite import SqliteStore
 from glasstumbler.vault import Vault, key_row, new_key
-from glasstumbler.web.serving import Serving, run
+
+if TYPE_CHECKING:  # what only `serve` needs is loaded there: the other commands answer sooner
+    from glasstumbler.house import House
+    from glasstumbler.web.serving import Serving
 
 DATA = Path("glasstumbler-data")
 _SERVICES_WITH_KEYS = tuple(slug for slug in services.SERVICES if slug != "xmrto")
@@ -53,6 +56,9 @@ def serve(
     config: Annotated[Path | None, Parameter(help="Settings; else glasstumbler.toml in the folder.")] = None,
 ) -> int:
     """Run the hub and the five services until Ctrl-C. The folder keeps everything; started again, it goes on."""
+    from glasstumbler.house import House
+    from glasstumbler.web.serving import Serving, run
+
     if block_interval < 0:
         raise SettingsError("--block-interval is a number of seconds, or 0")
     if not 0 <= port <= _HIGHEST_PORT:
@@ -64,8 +70,7 @@ def serve(
         try:
             house.start()
             serving = Serving(house, host, port, block_interval)
-            _announce(house, serving, data)
-            run(serving)
+            run(serving, partial(_announce, house, serving, data))
         finally:
             house.close()
     _say(f"stopped; {data} keeps everything")

@@ -264,7 +264,10 @@ def _policies(
     dialects: dict[str, msgspec.Struct] = {}
     here = {"msat" if chain == "lightning" else chain for chain in chains}
     for slug, kind in services.SERVICES.items():
-        table = dict(tables.get(slug, {}))
+        table = tables.get(slug, {})
+        if not isinstance(table, Mapping):
+            raise SettingsError(f"[{slug}] is a table of settings, not {table!r}")
+        table = dict(table)
         api = table.pop("api", {})
         policy = settings.over(kind.policy, table, slug)
         coins = {coin: value for coin, value in policy.coins.items() if coin in here}

@@ -50,6 +50,7 @@ from glasstumbler.errors import (
     OutOfFunds,
     PaymentFailed,
     Rejection,
+    TooLarge,
     TooManyRequests,
     UnknownEndpoint,
     UnknownOrder,
@@ -183,7 +184,7 @@ def _code(error: GlassTumblerError, request: Request) -> str:
         return code if code in CATALOGUE else ERRORS[GlassTumblerError]
     if isinstance(error, BadAmount) and error.currency == "xmr":
         return "015"
-    if isinstance(error, Malformed) and _CREATING in request.path:
+    if isinstance(error, (Malformed, TooLarge)) and _CREATING in request.path:
         return "005"  # 009 is not among the documented errors of creation
     return by_kind(ERRORS, error)
 

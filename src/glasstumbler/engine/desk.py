@@ -117,7 +117,8 @@ def _check_number_of(wishes: tuple[Wish, ...], policy: Policy) -> None:
     if not wishes:
         raise Malformed("at least one output is needed", "outputs")
     if len(wishes) > policy.max_outputs:
-        raise Malformed(f"at most {policy.max_outputs} outputs", "outputs")
+        container = wishes[0].field.partition("[")[0].partition(".")[0]  # as the client named it
+        raise Malformed(f"at most {policy.max_outputs} addresses", container)
 
 
 def _check_addresses(wishes: tuple[Wish, ...], key_of: KeyOf) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import structlog
@@ -77,12 +77,14 @@ class Serving:
         else:
             self._stopping.set()
 
-    async def run(self) -> None:
-        """Until `stop` or a signal; what was accepted is finished first."""
+    async def run(self, ready: Callable[[], None] | None = None) -> None:
+        """Until `stop` or a signal; what was accepted is finished first. `ready` is called once both would end it."""
         loop = self._loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
                 loop.add_signal_handler(number, self.stop)
+        if ready is not None:
+            ready()
         serving = [
             asyncio.create_task(server.serve(sockets=[self.sockets[name]])) for name, server in self._servers.items()
         ]
@@ -110,14 +112,17 @@ class Serving:
     async def _mine_again_and_again(self) -> None:
         while not self._stopping.is_set():
             await asyncio.sleep(self._interval)
-            for chain in self._house.chains.values():
-                await asyncio.to_thread(chain.mine, 1)
+            for coin, chain in self._house.chains.items():
+                try:
+                    await asyncio.to_thread(chain.mine, 1)
+                except Exception:
+                    log.exception("no block was mined; the next is tried in time", coin=coin)
 
 
-def run(serving: Serving) -> None:
+def run(serving: Serving, ready: Callable[[], None] | None = None) -> None:
     """Serve on the fastest event loop that is installed (uvloop), until `stop` or a signal."""
     with asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
-        runner.run(serving.run())
+        runner.run(serving.run(ready))
 
 
 def _server(app: Any) -> _Server:
