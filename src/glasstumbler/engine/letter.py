@@ -44,9 +44,7 @@ def compose(order: Order, days: int) -> str:
 
 def sign(plain: str, key: Ed25519PrivateKey) -> str:
     body = plain.encode()
-    public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
-    signature = base64.b64encode(key.sign(body)).decode()
-    return f"{plain}{_BLOCK}\nKey: {public}\nSignature: {signature}\n{_END}\n"
+    return plain + _block(key.public_key().public_bytes_raw(), key.sign(body))
 
 
 def verify(raw: bytes, trusted: bytes | None = None) -> dict[str, str]:
@@ -62,16 +60,23 @@ def verify(raw: bytes, trusted: bytes | None = None) -> dict[str, str]:
         public = base64.b64decode(fields["Key"], validate=True)
         signature = base64.b64decode(fields["Signature"], validate=True)
         Ed25519PublicKey.from_public_bytes(public).verify(signature, body.encode())
+        if f"{_BLOCK}\n{block}".rstrip() != _block(public, signature).rstrip():
+            raise ValueError("not as it was written")  # base64 has bits that nothing reads
     except (KeyError, ValueError, binascii.Error):
         raise Malformed("the signature block is damaged") from None
     except InvalidSignature:
         raise Malformed("the signature does not hold: the letter was changed") from None
     if trusted is not None and public != trusted:
         raise Malformed("the letter is signed with another key than this folder's")
-    head, *rest = body.splitlines()
+    head, _, rest = body.partition("\n")
     if head != HEADER:
         raise Malformed("the letter does not say TEST NETWORK")
-    return dict(line.partition(": ")[::2] for line in rest)
+    return dict(line.partition(": ")[::2] for line in rest.splitlines())
+
+
+def _block(public: bytes, signature: bytes) -> str:
+    key, signed = (base64.b64encode(part).decode() for part in (public, signature))
+    return f"{_BLOCK}\nKey: {key}\nSignature: {signed}\n{_END}\n"
 
 
 def _plain(raw: bytes) -> str:
