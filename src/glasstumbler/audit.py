@@ -42,6 +42,8 @@ class Report(NamedTuple):
     coins: int
     chains: tuple[str, ...]
     seconds: float
+    head: str
+    """Hash of the last entry: kept elsewhere, it shows later that nothing before it was rewritten."""
 
     @property
     def clean(self) -> bool:
@@ -53,7 +55,7 @@ class Report(NamedTuple):
             f"chains {', '.join(self.chains) or 'none'}: {self.seconds:.1f} s"
         )
         if self.clean:
-            return [f"the record is whole: {size}"]
+            return [f"the record is whole: {size}", f"entry {self.entries} has the hash {self.head}"]
         return [*map(str, self.differences), f"{len(self.differences)} differences in {size}"]
 
 
@@ -93,7 +95,8 @@ def _audit(
         if network is not None:
             check_channels(records, network, book, findings)
     elapsed = time.perf_counter() - began
-    return Report(tuple(findings.found), book.entries, sums.orders, sums.payments, sums.coins, seen, elapsed)
+    head = records.head()[1].hex()
+    return Report(tuple(findings.found), book.entries, sums.orders, sums.payments, sums.coins, seen, elapsed, head)
 
 
 def _check_chains(
