@@ -59,9 +59,13 @@ class SqliteStore:
 
     def write(self, unit: Unit[T]) -> T:
         """Run a unit of work and wait until it is on disk. For threads, not for the event loop."""
+        return self.submit(unit).result()
+
+    def submit(self, unit: Unit[T]) -> Future[T]:
+        """The same for a thread that has something to do meanwhile."""
         future: Future[T] = Future()
         self._put(_Waiting(unit, future, None))
-        return future.result()
+        return future
 
     def write_soon(self, unit: Unit[T]) -> asyncio.Future[T]:
         """The same for the event loop: what one of its rounds brings is handed to the writer together, so that the
@@ -125,7 +129,10 @@ class SqliteStore:
             self._local.connection = connection
             with self._reader_lock:
                 self._readers.append(connection)
-        return unit(Records(connection))
+        try:
+            return unit(Records(connection))
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot read the store {self._target}: {error}") from None
 
     @contextmanager
     def snapshot(self) -> Iterator[Records]:
@@ -134,6 +141,8 @@ class SqliteStore:
         try:
             connection.execute("BEGIN")
             yield Records(connection)
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot read the store {self._target}: {error}") from None
         finally:
             connection.close()
 
