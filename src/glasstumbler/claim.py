@@ -50,6 +50,8 @@ class Claim:
         self._chain, self._wallet, self._chance, self._now = chain, wallet, chance, now
         self._purse: dict[int, Coin] | None = None
         self._shape: bytes | None = None
+        self.signed: list[bytes] = []
+        """Transactions stored so far."""
         self._rate = policy.coins[coin].fee_rate
 
     @property
@@ -322,6 +324,7 @@ class Claim:
         codes: list[int],
         replaces: int | None = None,
     ) -> None:
+        self.signed.append(signed.raw)
         self._records.add_payment(
             Payment(
                 number=number,

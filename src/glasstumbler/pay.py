@@ -13,7 +13,7 @@ import random
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from glasstumbler.behaviour import Behaviours
 from glasstumbler.chains.base import Chain
@@ -49,6 +49,16 @@ class LightningPayer(Protocol):
         ...
 
 
+class _Page(NamedTuple):
+    """A page of due orders, claimed."""
+
+    last: tuple[int, int] | None
+    """(wake, number) of the last order looked at; None: there was none any more."""
+    moved: bool
+    signed: list[tuple[str, bytes]]
+    """Transactions that were stored, with their coins."""
+
+
 class Payer:
     def __init__(
         self,
@@ -76,23 +86,24 @@ class Payer:
     # -- claiming -------------------------------------------------------------------------------------------------
 
     def _claim_all(self) -> bool:
-        moved, after = False, (-1, 0)
-        while True:
-            now = self._clock.now()
-            page, done = self._store.write(partial(self._claim_page, now, after))
-            moved = moved or done
-            if page is None:
-                return moved
-            after = page
+        """Page by page; while the next one is claimed, what is stored of this one is sent."""
+        moved, now = False, self._clock.now()
+        following = self._store.submit(partial(self._claim_page, now, (-1, 0)))
+        while (page := following.result()).last is not None:
+            following = self._store.submit(partial(self._claim_page, now, page.last))
+            for coin, raw in page.signed:
+                self._refusal(self._chains[coin], raw)  # what is refused, `_send_all` sees to
+            moved = moved or page.moved
+        return moved
 
-    def _claim_page(self, now: int, after: tuple[int, int], records: Records) -> tuple[tuple[int, int] | None, bool]:
-        """((wake, number) of the last order looked at, or None at the end; whether anything was done)."""
+    def _claim_page(self, now: int, after: tuple[int, int], records: Records) -> _Page:
         orders = records.due_orders(now, _PAGE, after)
         if not orders:
-            return None, False
+            return _Page(None, False, [])
         last = orders[-1]
-        page = (desk.wake(last) or now, last.number)
+        place = (desk.wake(last) or now, last.number)
         moved = False
+        signed: list[tuple[str, bytes]] = []
         due: dict[tuple[str, str], list[Due]] = defaultdict(list)
         for order in orders:
             if order.state in (State.AWAITING, State.UNDERPAID):
@@ -105,7 +116,8 @@ class Payer:
         for (service, coin), mine in due.items():
             claim = self._claim(records, service, coin, now)
             moved = claim.pay(mine) or moved
-        return page, moved
+            signed += [(coin, raw) for raw in claim.signed]
+        return _Page(place, moved, signed)
 
     def _expire(self, records: Records, order: Order, now: int) -> bool:
         postings = desk.expire(order, now)
@@ -162,7 +174,7 @@ class Payer:
                         sent.append(payment.number)
                     elif self._is_stuck(chain, payment, height):
                         moved = self._store.write(partial(self._bump, payment.number)) or moved
-                elif refusal := self._refusal(chain, payment):
+                elif refusal := self._refusal(chain, bytes.fromhex(payment.raw)):
                     moved = self._rebuild_if_gone(payment, refusal) or moved
                 elif payment.state is PaymentState.STORED:
                     sent.append(payment.number)
@@ -182,10 +194,10 @@ class Payer:
         found = self._store.read(lambda records: records.payments(numbers)) if numbers else {}
         return [found[number] for number in numbers]
 
-    def _refusal(self, chain: Chain, payment: Payment) -> str | None:
+    def _refusal(self, chain: Chain, raw: bytes) -> str | None:
         """Broadcast; why the network does not take it, if it does not."""
         try:
-            chain.broadcast(bytes.fromhex(payment.raw))
+            chain.broadcast(raw)
         except TransactionRefused as refused:
             return refused.reason
         return None
