@@ -1,7 +1,7 @@
 """One full block against many watched addresses: what the record of it costs beside the consensus engine.
 
-100,000 orders are open, so that as many deposit addresses are watched. A block of 5,000 signed transactions is mined, of
-which some pay to orders: none, one in ten, or all. The mempool is looked at before, as it is in life. Ours is what
+100,000 orders are open, so that as many deposit addresses are watched. A block of 5,000 signed transactions is mined,
+of which some pay to orders: none, one in ten, or all. The mempool is looked at before, as it is in life. Ours is what
 happens after the block is there: watch, turn and store, until nothing moves.
 """
 
@@ -101,7 +101,7 @@ class _engine_time:  # noqa: N801
         def process(judge: kernel.Kernel, raw: bytes, tip: str) -> None:
             self.seconds += _timed(lambda: self._real(judge, raw, tip))
 
-        kernel.Kernel.process = process  # type: ignore[method-assign]
+        kernel.Kernel.process = process  # type: ignore[method-assign, assignment]
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,7 +1,8 @@
 """Orders created over HTTP in a second: the laboratory, a conventional stack, and the laboratory without its store.
 
-Each server is a process of its own on loopback; `wrk` keeps 64 connections busy from another. The servers are measured in
-turn, three rounds, and the medians compared. Every acknowledged order is on disk (synchronous FULL), storeless apart.
+Each server is a process of its own on loopback; `wrk` keeps 64 connections busy from another. The servers are
+measured in turn, three rounds, and the medians compared. Every acknowledged order is on disk (synchronous FULL),
+storeless apart.
 """
 
 from __future__ import annotations
@@ -57,11 +58,10 @@ def _report(found: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
     for name, runs in found.items():
         middle = sorted(runs, key=lambda run: run["rate"])[len(runs) // 2]
         ratio = f"{ratios[name]:16.2f}" if name in ratios else ""
-        print(
-            f"  {name:13} {medians[name]:10.0f} {middle['p50']:8.1f} {middle['p99']:8.1f} {middle['cpu_us']:7.0f} {ratio}"
-        )
-    for name, ratio in ratios.items():
-        print(f"  over {name}: {ratio:.2f}, goal {GOAL[name]}, failure below {LEAST[name]}")
+        times = f"{middle['p50']:8.1f} {middle['p99']:8.1f} {middle['cpu_us']:7.0f}"
+        print(f"  {name:13} {medians[name]:10.0f} {times} {ratio}")
+    for name, over in ratios.items():
+        print(f"  over {name}: {over:.2f}, goal {GOAL[name]}, failure below {LEAST[name]}")
     return {"medians": medians, "ratios": ratios, "goal": GOAL, "least": LEAST, "runs": found}
 
 

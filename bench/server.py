@@ -1,4 +1,6 @@
-"""One server in a process of its own: `python -m bench.server fastapi|storeless FOLDER`. Prints its URL and key, then serves.
+"""One server in a process of its own: `python -m bench.server fastapi|storeless FOLDER`.
+
+It prints its URL and key, then serves.
 
 The laboratory itself needs none of this: `glasstumbler serve` is measured as it is.
 """
