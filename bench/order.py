@@ -3,8 +3,8 @@
 A batch of 1,000 orders goes through the house together: opened 500 at a time, each acknowledged from the disk; paid by
 the faucet with signed transactions of 100 outputs; mined, the block judged by the consensus engine; an hour passes on
 the virtual clock; one signed payout transaction for each order (three payouts and change); mined and settled. Measured
-in two houses in turn, one with 1,000 and one with 100,000 other orders open. Beside it stands what remains when there is
-no house: the same signed deposits and payouts, the same engine, nothing recorded.
+in two houses in turn, one with 1,000 and one with 100,000 other orders open. Beside it stands what remains when there
+is no house: the same signed deposits and payouts, the same engine, nothing recorded.
 """
 
 from __future__ import annotations
