@@ -211,7 +211,9 @@ class StoreContract:
         assert process.stdout is not None
         said = [int(process.stdout.readline()) for _ in range(acknowledged)]
         process.kill()
-        said += [int(line) for line in process.communicate(timeout=30)[0].splitlines(keepends=True) if line[-1] == "\n"]
+        said += [int(line) for line in process.stdout.read().splitlines(keepends=True) if line[-1] == "\n"]
+        process.wait(30)
+        process.stdout.close()
         store = self.open(place)
         kept = store.read(check_record)
         assert said == list(range(1, len(said) + 1))
