@@ -153,7 +153,7 @@ class Wallets:
             spending = {
                 tx.txid: tx
                 for tx in block.txs
-                if [outpoint for outpoint in tx.inputs if held.pop(tuple(outpoint), None) is not None]
+                if [outpoint for outpoint in tx.inputs if held.pop((outpoint.txid, outpoint.vout), None) is not None]
             }
             if spending:
                 self._check_payments(block, spending)

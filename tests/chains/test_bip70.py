@@ -31,7 +31,7 @@ def test_a_request_is_written_as_protobuf_lays_it_out() -> None:
 
 def test_a_request_for_another_network_is_refused_with_both_named() -> None:
     raw = bip70.encode(REQUEST._replace(network="main"))
-    with pytest.raises(BadPaymentRequest, match="'main'.*'regtest'"):
+    with pytest.raises(BadPaymentRequest, match=r"'main'.*'regtest'"):
         bip70.decode(raw)
 
 
