@@ -8,14 +8,16 @@ from typing import Any
 
 import httpx
 import schemathesis
+from schemathesis.core.result import Ok
 
 FOLDER = resources.files("glasstumbler.dialects") / "openapi"
 
 
 @lru_cache
 def contract(slug: str) -> Any:
-    schema = schemathesis.openapi.from_path(str(FOLDER / f"{slug}.yaml"))
-    return {(ok.ok().method.upper(), ok.ok().path): ok.ok() for ok in schema.get_all_operations()}
+    operations = schemathesis.openapi.from_path(str(FOLDER / f"{slug}.yaml")).get_all_operations()
+    found = [result.ok() for result in operations if isinstance(result, Ok)]
+    return {(operation.method.upper(), operation.path): operation for operation in found}
 
 
 def hold(slug: str, root: str, reply: httpx.Response) -> None:

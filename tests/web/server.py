@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,8 @@ START_SECONDS = 60
 STOP_SECONDS = 20
 COMMAND = (sys.executable, "-m", "glasstumbler")
 BEARERS = ("btcmix", "coinjoin", "whir")
+ONE_CHAIN = {"GLASSTUMBLER__LAB__CHAINS": '["btc"]'}
+"""A laboratory that starts sooner, where the other chains do not matter."""
 NO_LIMITS = {"GLASSTUMBLER__LAB__RATE_LIMITS": "off"}
 
 
@@ -82,7 +84,7 @@ class Lab:
         root = f"/{slug}" if under_hub else ""
         base = self.urls["hub"] + root if under_hub else self.urls[slug]
         headers = {"authorization": f"Bearer {self.keys[slug]}"} if slug in BEARERS else {}
-        hooks = {"response": [partial(hold, slug, root)]}
+        hooks: dict[str, list[Callable[..., Any]]] = {"response": [partial(hold, slug, root)]}
         return httpx.Client(base_url=base, headers=headers, timeout=60, event_hooks=hooks)
 
     def lab(self, path: str, **body: Any) -> Any:

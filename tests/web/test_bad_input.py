@@ -48,6 +48,10 @@ BAD_AMOUNTS: list[Any] = [
     *("-0.01", "0", "", "abc", "NaN", "Infinity", "1e400", "0x10", "1_000", "0.123456789", "1" * 60, "99999999"),
     *(-1, 0, True, None, [], {}, 0.000000001, "0.00000001"),
 ]
+BAD_DELAYS: list[Any] = [-1, "x", 1.5, None, True, "1e3", [], "\uff19", 10**30, ""]
+BAD_FEES: list[Any] = [0.9999, 5.0001, -1, "x", "", None, [], "1.00001", 1.00001, "1e0", True, "9" * 40]
+BAD_OUTPUTS: list[Any] = [[], {}, None, "x", [7], [None], [[]]]
+NO_TEXT: list[Any] = [7, None, [], {}]
 
 
 def body(raw: object) -> bytes:
@@ -108,7 +112,7 @@ BEARER_FIELDS: list[tuple[str, dict[str, Any], str]] = [
     ("payouts null", {"delay": 1, "payouts": None}, "payouts"),
     ("too many payouts", {"delay": 1, "payouts": "ELEVEN"}, "payouts"),
     *((f"delay {delay!r}", {"delay": delay, "payouts": {"A": "0.01"}}, "delay")
-      for delay in (-1, 73, "x", 1.5, None, True, "1e3", [], "９", 10**30, "")),
+      for delay in (73, *BAD_DELAYS)),
     *((f"refCode {type(ref).__name__}", {"delay": 1, "payouts": {"A": "0.01"}, "refCode": ref}, "refCode")
       for ref in (7, "r" * 65, ["x"], "a\x00b")),
     *((f"amount {amount!r}"[:40], {"delay": 1, "payouts": {"A": amount}}, "payouts.") for amount in BAD_AMOUNTS),
@@ -155,7 +159,7 @@ def test_bearer_ways_in(lab: Lab) -> None:
     with lab.client("btcmix") as client:
         good = {"delay": 0, "payouts": {lab.address(): "0.01"}}
         for given in ("", "Bearer", "Basic eDp5", "Bearer nobody", f"Bearer {'k' * 500}", "Bearer \u00e9"):
-            reply = client.post("/api/createTransaction", json=good, headers={"authorization": given.encode()})  # type: ignore[dict-item]
+            reply = client.post("/api/createTransaction", json=good, headers=[(b"authorization", given.encode())])
             assert bearer_error(reply, 401) == "Missing or invalid API key."
             assert reply.headers["www-authenticate"] == "Bearer"
         other = {"authorization": f"Bearer {lab.keys['whir']}"}  # a key of another service is no key here
@@ -219,15 +223,15 @@ def test_codes_not_json(path: str, raw: bytes, lab: Lab) -> None:
 CODE_FIELDS: list[tuple[str, dict[str, Any], str]] = [
     *((f"coin {coin!r}", {"coin": coin}, "coin") for coin in ("doge", "BTC", "", 7, None, ["btc"], "xmr")),
     *((f"fee {fee!r}"[:30], {"fee": fee}, "fee")
-      for fee in (0.9999, 5.0001, -1, "x", "", None, [], "1.00001", 1.00001, "1e0", True, "9" * 40)),
+      for fee in BAD_FEES),
     *((f"bm_code {code!r}", {"bm_code": code}, "bm_code") for code in ("short", 7, "x" * 11, "AAAAAAAAAA", ["A"])),
-    *((f"output {output!r}", {"output": output}, "output") for output in ([], {}, None, "x", [7], [None], [[]])),
+    *((f"output {output!r}", {"output": output}, "output") for output in BAD_OUTPUTS),
     ("unknown", {"nonsense": 1}, "nonsense"),
     *((f"percent {percents}", {"percents": percents}, "output")
       for percents in ([99.9], [100.1], [50, 49.9], [50, 50.1], [0, 100], [-10, 110], ["x"], [None], [33.33, 66.67],
                        [10] * 11, [True], [1e400], [100, 0])),
     *((f"delay {delay!r}", {"delay": delay}, "output[0].delay")
-      for delay in (-1, 4321, "x", 1.5, None, [], True, 10**30)),
+      for delay in (4321, *BAD_DELAYS)),
     *((f"address {address!r}"[:30], {"address": address}, "output[0]")
       for address in ("", "x", 7, None, LONG, TESTNET, BASE58_MAIN, MAIN["ltc"], "bcrt1q")),
 ]  # fmt: skip
@@ -370,8 +374,8 @@ def test_swap_ways_in(lab: Lab) -> None:
             assert reply.status_code in (400, 404) and reply.json()["error"][-3:] in ("006", "009")
             assert client.get(f"/nojs/status/{uuid or 'x'}").status_code == 404
         swap_error(client.post("/api/v3/xmr2btc/order_status_query/", json={"uuid": "xmrto-AAAAAA"}), "006", 404)
-        for uuid in (7, None, [], {}):
-            swap_error(client.post("/api/v3/xmr2btc/order_status_query/", json={"uuid": uuid}), "009")
+        for kind in NO_TEXT:
+            swap_error(client.post("/api/v3/xmr2btc/order_status_query/", json={"uuid": kind}), "009")
         swap_error(client.post("/api/v3/xmr2btc/order_partial_payment/", json={"uuid": "xmrto-AAAAAA"}), "006", 404)
         swap_error(client.get("/api/v3/xmr2btc/order_create/"), "009", 405)
         swap_error(client.get("/api/v4/xmr2btc/order_create/"), "009", 404)

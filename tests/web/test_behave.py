@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.web.server import BEARERS, SERVICES, Lab, run, wait_for
+from glasstumbler.services import SERVICES
+from tests.web.server import BEARERS, Lab, run, wait_for
 
 
 @pytest.fixture

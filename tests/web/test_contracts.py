@@ -44,37 +44,20 @@ def send(case: Any, slug: str, lab: Lab) -> None:
     case.call_and_validate(base_url=lab.urls[slug], headers=headers, checks=CHECKS, timeout=20)
 
 
-BESTMIXER, BTCMIX, COINJOIN, WHIR, XMRTO = map(contract, ("bestmixer", "btcmix", "coinjoin", "whir", "xmrto"))
+def fuzzed(slug: str) -> Any:
+    """Tests of every operation, with data that fits the contract and data that does not."""
+
+    def test(case: Any, lab: Lab) -> None:
+        send(case, slug, lab)
+
+    return contract(slug).parametrize()(MODERATE(test))
 
 
-@BESTMIXER.parametrize()
-@MODERATE
-def test_bestmixer(case: Any, lab: Lab) -> None:
-    send(case, "bestmixer", lab)
-
-
-@BTCMIX.parametrize()
-@MODERATE
-def test_btcmix(case: Any, lab: Lab) -> None:
-    send(case, "btcmix", lab)
-
-
-@COINJOIN.parametrize()
-@MODERATE
-def test_coinjoin(case: Any, lab: Lab) -> None:
-    send(case, "coinjoin", lab)
-
-
-@WHIR.parametrize()
-@MODERATE
-def test_whir(case: Any, lab: Lab) -> None:
-    send(case, "whir", lab)
-
-
-@XMRTO.parametrize()
-@MODERATE
-def test_xmrto(case: Any, lab: Lab) -> None:
-    send(case, "xmrto", lab)
+test_bestmixer = fuzzed("bestmixer")
+test_btcmix = fuzzed("btcmix")
+test_coinjoin = fuzzed("coinjoin")
+test_whir = fuzzed("whir")
+test_xmrto = fuzzed("xmrto")
 
 
 @pytest.mark.parametrize("slug", ["bestmixer", "btcmix", "coinjoin", "whir", "xmrto"])

@@ -134,6 +134,7 @@ def test_headers_do_not_make_a_stranger_local(lab: Lab) -> None:
 
 # -- errors -----------------------------------------------------------------------------------------------------------
 
+BAD_AMOUNTS: list[Any] = ["-1", "0", 0, "x", "", None, [], True, "NaN", "1e400", "0.000000001"]
 WRONG: list[tuple[str, Any, int, str | None]] = [
     ("chains/btc/pay", {}, 400, "address"),
     ("chains/btc/pay", {"address": "GOOD"}, 400, "amount"),
@@ -142,7 +143,7 @@ WRONG: list[tuple[str, Any, int, str | None]] = [
     ("chains/btc/pay", {"address": "x", "amount": "1"}, 400, "address"),
     ("chains/btc/pay", {"address": "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", "amount": "1"}, 400, "address"),
     *(("chains/btc/pay", {"address": "GOOD", "amount": amount}, 400, "amount")
-      for amount in ("-1", "0", 0, "x", "", None, [], True, "NaN", "1e400", "0.000000001")),
+      for amount in BAD_AMOUNTS),
     ("chains/btc/pay", {"address": "GOOD", "amount": "0.00000001"}, 409, None),  # dust
     ("chains/btc/pay", {"address": "GOOD", "amount": "999999999"}, 409, None),  # more than the faucet has
     ("chains/btc/mine", {"blocks": 0}, 400, "blocks"),
