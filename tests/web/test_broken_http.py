@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -101,6 +102,32 @@ def test_endless_body_is_cut_off(lab: Lab) -> None:
             client.close()
             pouring.join(5)
     assert answer.startswith(b"HTTP/1.1 400") and b"larger than" in answer
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"blocks": 1}'])
+def test_half_a_request_does_nothing(body: bytes, lab: Lab) -> None:
+    """Even if the half is good JSON of its own."""
+    before = lab.hub.get("/lab/v1/chains").json()
+    head = b"POST /lab/v1/chains/btc/mine HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with closing(connect(lab, "hub")) as half:
+        half.sendall(head + (b"%x\r\n%s\r\n" % (len(body), body) if body else b""))
+        time.sleep(0.2)
+    time.sleep(0.2)
+    assert lab.hub.get("/lab/v1/chains").json() == before
+    assert "Traceback" not in lab.errors.read_text()
+
+
+def test_half_an_order_is_none(lab: Lab) -> None:
+    body = b'{"delay": 0, "payouts": {"%s": "0.01"}}' % lab.address().encode()
+    head = HEAD + f"Authorization: Bearer {lab.keys['whir']}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    with lab.client("whir") as client:
+        before = client.get("/api/transactions").json()["totalTransactions"]
+        for raw in (head + b"%x\r\n%s\r\n" % (len(body), body), head + b"zz\r\n" + body):
+            with closing(connect(lab, "whir")) as half:
+                half.sendall(raw)
+                time.sleep(0.2)
+        time.sleep(0.2)
+        assert client.get("/api/transactions").json()["totalTransactions"] == before
 
 
 def test_client_that_hangs_up_at_once_has_its_order(lab: Lab) -> None:

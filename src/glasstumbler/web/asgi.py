@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qsl
 
+from starlette.requests import ClientDisconnect
+
 from glasstumbler.dialects.base import Request, Response
 from glasstumbler.errors import TooLarge
 from glasstumbler.service import Service
@@ -26,7 +28,10 @@ class ServiceApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        body = await read_body(receive, BODY_MOST)
+        try:
+            body = await read_body(receive, BODY_MOST)
+        except ClientDisconnect:
+            return  # half a request asks for nothing
         request = to_request(scope, body or b"")
         if body is None:
             error = TooLarge(f"the body is larger than {BODY_MOST} bytes")
@@ -50,15 +55,14 @@ def to_request(scope: Scope, body: bytes) -> Request:
 
 async def read_body(receive: Receive, most: int) -> bytes | None:
     """The whole body, or None if it is larger than `most`: the rest is read and thrown away, up to a bound, so that
-    the client hears the answer."""
-    message = await receive()
-    body = message.get("body", b"")
-    if not message.get("more_body"):
-        return body if len(body) <= most else None
-    parts, size = [body], len(body)
-    while message.get("more_body") and size <= 64 * most:
+    the client hears the answer. ClientDisconnect if the client goes away in the middle."""
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more and size <= 64 * most:
         message = await receive()
-        part = message.get("body", b"")
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part, more = message.get("body", b""), message.get("more_body", False)
         size += len(part)
         if size <= most:
             parts.append(part)

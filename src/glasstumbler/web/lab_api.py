@@ -17,7 +17,7 @@ import msgspec
 import structlog
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -44,8 +44,8 @@ from glasstumbler.errors import (
 from glasstumbler.house import House
 from glasstumbler.lab import truth
 from glasstumbler.money import parse, text
+from glasstumbler.web.asgi import BODY_MOST, read_body
 
-BODY_MOST = 64 * 1024
 YEAR = 366 * 24 * 3600
 LOCAL_NAMES = frozenset(("localhost", "127.0.0.1", "[::1]", "::1", ""))
 Amount = str | int | Decimal
@@ -276,13 +276,14 @@ def _is_loopback(host: str) -> bool:
 
 
 async def _body(request: Request, kind: type[T]) -> T:
-    raw = bytearray()
-    async for part in request.stream():
-        raw += part
-        if len(raw) > BODY_MOST:
-            raise TooLarge(f"the body is larger than {BODY_MOST} bytes")
     try:
-        fields = msgspec.json.Decoder(float_hook=Decimal).decode(bytes(raw) or b"{}")
+        raw = await read_body(request.receive, BODY_MOST)
+    except ClientDisconnect:
+        raise Malformed("half a request asks for nothing") from None
+    if raw is None:
+        raise TooLarge(f"the body is larger than {BODY_MOST} bytes")
+    try:
+        fields = msgspec.json.Decoder(float_hook=Decimal).decode(raw or b"{}")
         return msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
         raise _malformed(str(error)) from None
