@@ -111,7 +111,8 @@ class Laboratory:
         amounts: Sequence[int] | None = None,
         fee: str = "4.5",
     ) -> Order:
-        """Shares per mille of what comes in, or exact amounts in base units."""
+        """Shares per mille of what comes in, or exact amounts in base units. Each output waits `minutes` more than
+        the one before."""
         parts: Sequence[tuple[str, object]] = (
             [("percent", share / 10) for share in shares]
             if amounts is None
@@ -122,7 +123,10 @@ class Laboratory:
             "bm_code": code,
             "coin": coin,
             "fee": fee,
-            "output": [{"address": self.address(coin), name: part, "delay": minutes} for name, part in parts],
+            "output": [
+                {"address": self.address(coin), name: part, "delay": minutes * (number + 1)}
+                for number, (name, part) in enumerate(parts)
+            ],
         }
         verb = "create" if amounts is None else "create_fixed"
         return self.order(

@@ -6,6 +6,8 @@ After every step the record is whole and equal to the chains, nothing is paid tw
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 from hypothesis import settings
@@ -38,12 +40,15 @@ class HouseMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.lab = Laboratory(*self.chains, seed=1)
+        self.lab = self.laboratory()
         self.orders: list[Order] = []
         self.codes: list[str] = [""]
         self.forgotten: list[tuple[str, bytes]] = []
         self.customer = Customer(self.lab, self.coins[0])
         self.rate = 2
+
+    def laboratory(self) -> Laboratory:
+        return Laboratory(*self.chains)
 
     @property
     def coins(self) -> tuple[str, ...]:
@@ -217,6 +222,29 @@ class BitcoinAndMonero(HouseMachine):
     mixed = ("btc",)
 
 
+class Restarted(BitcoinAndMonero):
+    """Closed and opened again in the middle of it all, now and then with a step of the chain unseen."""
+
+    def laboratory(self) -> Laboratory:
+        self.folder = TemporaryDirectory(prefix="glasstumbler-test-")
+        return Laboratory(*self.chains, folder=Path(self.folder.name))
+
+    @rule(coin=pick, unseen=st.sampled_from(("", "mine", "reorg")))
+    def restart(self, coin: int, unseen: str) -> None:
+        chain = self.lab.house.chains[self.coins[coin % len(self.coins)]]
+        if unseen == "mine":
+            chain.mine(1)
+        elif unseen == "reorg":
+            chain.reorg(2)
+        self.lab.reopen()
+        self.customer.chain = self.lab.house.chains[self.customer.coin]
+
+    def teardown(self) -> None:
+        super().teardown()
+        if hasattr(self, "folder"):
+            self.folder.cleanup()
+
+
 class Others(HouseMachine):
     chains = ("ltc", "bch", "eth")
     mixed = ("ltc", "bch", "eth")
@@ -235,6 +263,8 @@ def _settings(part: int) -> settings:
 
 TestBitcoinAndMonero = BitcoinAndMonero.TestCase
 TestBitcoinAndMonero.settings = _settings(8)
+TestRestarted = Restarted.TestCase
+TestRestarted.settings = _settings(20)
 TestOthers = Others.TestCase
 TestOthers.settings = _settings(12)
 TestEthereum = Ethereum.TestCase

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from glasstumbler.engine.order import State
+from glasstumbler.engine import ledger
+from glasstumbler.engine.order import OutputState, State
 from glasstumbler.engine.payment import Payment, PaymentState
-from tests.laboratory import Laboratory
+from tests.laboratory import DAY, Laboratory, need
 
 ETHER = 10**18
 
@@ -151,6 +152,26 @@ def test_a_payout_whose_change_is_spent_keeps_its_fee() -> None:
         lab.close()
 
 
+@pytest.mark.parametrize("mined", [False, True])
+def test_a_reorganisation_reaches_a_payout_of_an_order_that_failed_later(btc: Laboratory, mined: bool) -> None:
+    order = btc.codes("btc", amounts=[1_000_000, 1_000_000], minutes=30)
+    btc.fund(order)
+    btc.house.advance(1_800)
+    btc.mine("btc", int(mined))
+    btc.behave("bestmixer", "fail")
+    btc.house.advance(1_800)
+    assert btc.state(order) == "failed"
+    btc.check()
+    btc.mine("btc", 2)
+    btc.check()
+    btc.reorg("btc", 4)
+    btc.check()
+    btc.mine("btc", 2)
+    btc.check()
+    first, second = btc.now(order).outputs
+    assert (first.state, second.state) == (OutputState.CONFIRMED, OutputState.FAILED)
+
+
 def test_a_payment_is_mined_just_after_it_was_replaced(btc: Laboratory) -> None:
     """The block came between the replacement's storing and its sending: the first one counts."""
     order = btc.bearer("btcmix", [1_000_000])
@@ -168,3 +189,65 @@ def test_a_payment_is_mined_just_after_it_was_replaced(btc: Laboratory) -> None:
     btc.reorg("btc", 1)
     btc.mine("btc")
     btc.check()
+
+
+def test_a_reorganised_deposit_counts_once_for_its_code(btc: Laboratory) -> None:
+    order = btc.codes("btc", amounts=[1_000_000], minutes=30)
+    btc.fund(order)
+    for _ in range(3):
+        btc.reorg("btc", 1)
+        btc.mine("btc")
+    btc.house.advance(1_800)
+    code = btc.house.store.read(lambda records: records.code("bestmixer", order.code or ""))
+    assert code is not None
+    assert code.volume == {"btc": need(order)}
+
+
+def test_a_batch_that_is_too_much_for_the_coins_is_paid_in_part() -> None:
+    lab = Laboratory(
+        "btc", "xmr", tables={"xmrto": {"coins": {"btc": {"float_pieces": 1, "float_amount": 50_000_000}}}}
+    )
+    try:
+        lab.behave("xmrto", "stall")
+        swaps = [lab.swap(30_000_000) for _ in range(2)]
+        for swap in swaps:
+            lab.fund(swap)
+        lab.behave("xmrto", None)
+        lab.check()
+        assert [lab.state(swap) for swap in swaps] == ["paying", "waiting"]
+    finally:
+        lab.close()
+
+
+def test_many_small_coins_do_not_keep_a_large_payout_waiting() -> None:
+    """bestmixer takes its smallest coins first, and a transaction holds only so many."""
+    lab = Laboratory("btc", tables={"bestmixer": {"max_inputs": 3}})
+    try:
+        for _ in range(5):
+            lab.fund(lab.codes("btc", amounts=[1_000_000], minutes=4_000))
+        order = lab.codes("btc", amounts=[900_000_000])
+        lab.fund(order)
+        lab.check()
+        assert lab.state(order) == "paying"
+        lab.mine("btc")
+        lab.check()
+        assert lab.state(order) == "completed"
+    finally:
+        lab.close()
+
+
+def test_an_invoice_that_has_expired_before_its_payout_fails_the_order() -> None:
+    lab = Laboratory("btc", "xmr", "lightning")
+    try:
+        lab.behave("xmrto", "stall")
+        order = lab.swap_lightning(20_000)
+        lab.pay(order)
+        assert lab.state(order) == "waiting"
+        lab.house.advance(366 * DAY)
+        lab.behave("xmrto", None)
+        lab.check()
+        assert lab.state(order) == "failed"
+        assert lab.balance("xmrto", ledger.UNPAID, "msat") == -20_000_000
+        assert lab.balance("xmrto", ledger.owed(order.number), "msat") == 0
+    finally:
+        lab.close()

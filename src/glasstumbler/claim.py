@@ -65,7 +65,10 @@ class Claim:
             return True
         moved = False
         for group in GROUPS[self._policy.grouping](due, self._policy, self._format_is_one_to_one()):
-            moved = self._pay_group(group) or moved
+            paid = self._pay_group(group)
+            if not paid and len(group) > 1:  # too much for the coins that are there, but one by one some may do
+                paid = sum(self._pay_group([each]) for each in group) > 0
+            moved = paid or moved
         return moved
 
     def _format_is_one_to_one(self) -> bool:
@@ -84,6 +87,7 @@ class Claim:
         for order, _, _ in {id(order): (order, 0, 0) for order, _, _ in carried}.values():
             if order.state is State.WAITING:
                 postings += desk.close_bargain(order, self._policy, self._now)
+                self._count_volume(order)
         number = self._records.next("payment")
         signed, change = self._sign(number, choice, outputs, "change", Origin.CHANGE)
         for order, _, output in carried:
@@ -344,6 +348,13 @@ class Claim:
                 codes=codes,
             )
         )
+
+    def _count_volume(self, order: Order) -> None:
+        """What is mixed under a code lowers its fee from now on."""
+        code = self._records.code(order.service, order.code) if order.code else None
+        if code is not None:
+            code.volume[order.coin] = code.volume.get(order.coin, 0) + order.credited
+            self._records.put_code(code)
 
     def _codes(self, group: list[Due]) -> frozenset[int]:
         names = {each.order.code for each in group if each.order.code}

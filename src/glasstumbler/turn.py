@@ -133,19 +133,9 @@ class Turn:
         order.seen = sum(d.amount for d in live)
         if order.deposit_txid not in {d.txid for d in live}:
             order.deposit_txid = min(live, key=lambda d: (d.first_seen, d.txid)).txid if live else None
-        before = order.state
         desk.assess(order, self._now, self._policies[order.service].fee_rule)
-        self._count_volume(order, before)
         self._records.save_order(order)
         self._records.append(ledger.Entry(kind, self._now, order.service, order.number, postings))
-
-    def _count_volume(self, order: Order, before: State) -> None:
-        """What is mixed under a code lowers its fee from now on."""
-        if order.code and before is not State.WAITING and order.state is State.WAITING:
-            code = self._records.code(order.service, order.code)
-            if code is not None:
-                code.volume[order.coin] = code.volume.get(order.coin, 0) + order.credited
-                self._records.put_code(code)
 
     def deposits_unmined(self, deposits: Iterable[Deposit]) -> None:
         """Their block is gone: what was booked for its sake is taken back until it returns."""
@@ -425,7 +415,7 @@ class Turn:
         payment.state = PaymentState.SETTLED
         self._records.save_payment(payment)
         for order, indexes in self._carried(payment):
-            if order.state is State.PAYING:
+            if order.state in (State.PAYING, State.FAILED):
                 desk.settle(order, indexes, self._now)
                 self._records.save_order(order)
         number = payment.carried[0].order if len(payment.carried) == 1 else None

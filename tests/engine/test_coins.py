@@ -92,6 +92,13 @@ def test_choice(row: str) -> None:
     assert chosen(purse, int(target), *map(int, codes.strip("-"))) == wanted.strip()
 
 
+def test_the_smallest_makes_room() -> None:
+    rising = [coin(number, 100 * number) for number in range(1, 9)]
+    assert chosen(rising, 1_300, most=3) == "5,6,7 fee 500 change 0 without -"
+    assert chosen(rising, 1_800, most=3) == "6,7,8 fee 300 change 0 without -"
+    assert chosen(rising, 1_900, most=3) == "none"
+
+
 def test_no_more_coins_than_the_policy_allows() -> None:
     many = [coin(number, 1_000) for number in range(1, 11)]
     assert chosen(many, 2_000, most=3).startswith("1,2,3 ")
@@ -113,11 +120,19 @@ def test_any_choice_adds_up(
     try:
         choice = choose(coins, target, fee_of, DUST, most, codes)
     except NoFunds:
+        largest = sorted((one.amount for one in allowed), reverse=True)[:most]
+        assert sum(largest) < target + fee_of(["p2wpkh"] * len(largest), False)
         for count in range(1, min(most, len(allowed)) + 1):
             assert sum(one.amount for one in allowed[:count]) < target + fee_of(["p2wpkh"] * count, False)
         return
     count = len(choice.coins)
-    assert choice.coins == tuple(allowed[:count]) and count <= most
+    assert count <= most
+    assert choice.coins == tuple(one for one in allowed if one in choice.coins), "in the order given"
+    if choice.coins != tuple(allowed[:count]):
+        assert count == most, "only where there is no more room is a smaller coin passed over"
+        passed = allowed[: allowed.index(choice.coins[-1])]
+        smaller = max(one.amount for one in passed if one not in choice.coins)
+        assert all(one.amount >= smaller for one in choice.coins[:-1])
     assert sum(one.amount for one in choice.coins) == target + choice.fee + choice.change
     assert choice.change == 0 or choice.change >= DUST
     asked = fee_of(["p2wpkh"] * count, bool(choice.change))

@@ -22,7 +22,7 @@ paying        -      -       pa    pa    pa      pa       -     pa    do      pa
 completed     -      -       do    do    do      do       -     -     -       pa      -
 expired       -      -       ex    ex    ex      ex       -     -     -       -       -
 rejected      -      -       -     -     -       -        -     -     -       -       -
-failed        -      -       fa    fa    fa      fa       -     -     -       -       -
+failed        -      -       fa    fa    fa      fa       -     -     -       fa      -
 """
 
 

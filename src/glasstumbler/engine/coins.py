@@ -84,7 +84,8 @@ def arrange(coins: list[Coin], selection: Selection, chance: random.Random) -> l
 def choose(
     coins: Iterable[Coin], target: int, fee_of: FeeOf, dust: int, most: int, codes: frozenset[int] = frozenset()
 ) -> Choice:
-    """The first coins, in the order given, that pay `target` and the fee; NoFunds if all (or `most`) do not.
+    """The first coins, in the order given, that pay `target` and the fee; NoFunds if no `most` of them do. Once there
+    are `most`, the smallest makes room for the next, so that many small coins keep no large payout waiting.
 
     Coins that descend from one of `codes` are passed over. Change below `dust` goes to the fee.
     """
@@ -100,7 +101,7 @@ def choose(
         if total > target and (paid := _pays(chosen, total, target, fee_of, dust)):
             return Choice(tuple(chosen), *paid, tuple(excluded))
         if len(chosen) == most:
-            break
+            total -= chosen.pop(min(range(most), key=lambda index: chosen[index].amount)).amount
     raise NoFunds(f"{total} in {len(chosen)} coins does not pay {target} and its fee")
 
 

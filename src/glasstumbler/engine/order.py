@@ -74,6 +74,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.PAYING, Event.UNSETTLED): State.PAYING,
     (State.PAYING, Event.FAIL): State.FAILED,
     (State.COMPLETED, Event.UNSETTLED): State.PAYING,
+    (State.FAILED, Event.UNSETTLED): State.FAILED,  # outputs that were paid before the others failed
 }
 
 OPEN_STATES = frozenset(_OPEN.values())
