@@ -7,6 +7,7 @@ The laboratory itself needs none of this: `glasstumbler serve` is measured as it
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 import sys
@@ -18,6 +19,7 @@ import uvicorn
 
 from bench import fastapi_app
 from bench.storeless import NoStore
+from glasstumbler.cli import GARBAGE
 from glasstumbler.clock import RealClock
 from glasstumbler.house import House
 from glasstumbler.vault import Vault, key_row
@@ -44,6 +46,7 @@ APPS = {"fastapi": fastapi, "storeless": storeless}
 
 
 def main() -> None:
+    gc.set_threshold(*GARBAGE)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     app, key = APPS[sys.argv[1]](Path(sys.argv[2]))
     listening = socket.create_server(("127.0.0.1", 0), backlog=2048)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -31,6 +32,8 @@ if TYPE_CHECKING:  # what only `serve` needs is loaded there: the other commands
 
 DATA = Path("glasstumbler-data")
 _SERVICES_WITH_KEYS = tuple(slug for slug in services.SERVICES if slug != "xmrto")
+GARBAGE = (50_000, 20, 50)
+"""How seldom Python looks for garbage in circles: what a laboratory holds, it holds for good, and there is much of it."""
 _HIGHEST_PORT = 65535 - len(services.SERVICES)
 
 app = App(
@@ -182,6 +185,7 @@ def verify_letter(
 def main() -> None:
     """Every error of ours is one line; the exit code tells."""
     _configure_log()
+    gc.set_threshold(*GARBAGE)
     try:
         code: Any = app(exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
