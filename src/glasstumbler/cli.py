@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # what only `serve` needs is loaded there: the other commands
 DATA = Path("glasstumbler-data")
 _SERVICES_WITH_KEYS = tuple(slug for slug in services.SERVICES if slug != "xmrto")
 GARBAGE = (50_000, 20, 50)
-"""How seldom Python looks for garbage in circles: what a laboratory holds, it holds for good, and there is much of it."""
+"""How seldom Python looks for circular garbage: what a laboratory holds it holds for good, and there is much of it."""
 _HIGHEST_PORT = 65535 - len(services.SERVICES)
 
 app = App(
