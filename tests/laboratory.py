@@ -204,8 +204,11 @@ class Laboratory:
         return list(self.house.store.read(lambda records: list(records.all_payments())))
 
     def coins_of(self, slug: str, coin: str) -> list[Coin]:
+        return [each for each in self._coins(coin) if each.service == slug]
+
+    def _coins(self, coin: str) -> list[Coin]:
         everything = self.house.store.read(lambda records: list(records.all_coins()))
-        return [each for each in everything if (each.service, each.coin) == (slug, coin)]
+        return [each for each in everything if each.coin == coin]
 
     def deposits(self, order: Order) -> list[Deposit]:
         return self.house.store.read(lambda records: records.deposits_of(order.number))

@@ -180,15 +180,21 @@ class HouseMachine(RuleBasedStateMachine):
     def mine(self, coin: int, blocks: int) -> None:
         self.lab.mine(self.coins[coin % len(self.coins)], blocks)
 
-    @rule(coin=pick, depth=st.sampled_from((1, 1, 2, 3, 6)), forget=st.sets(st.integers(0, 8)))
-    def reorg(self, coin: int, depth: int, forget: set[int]) -> None:
+    @rule(coin=pick, depth=st.sampled_from((1, 2, 3, 6)), forget=st.sampled_from(("", "payouts", "deposits", "some")))
+    def reorg(self, coin: int, depth: int, forget: str) -> None:
         """Some of what the lost blocks held (coinbases aside) is forgotten."""
         name = self.coins[coin % len(self.coins)]
         chain = self.lab.house.chains[name]
         top = chain.tip()[0]
         hashes = [chain.block_hash(height) or "" for height in range(top - depth + 1, top + 1)]
         lost = [tx for block in hashes for tx in chain.block(block).txs[(name != "eth") :]]
-        gone = [tx for number, tx in enumerate(lost) if number in forget]
+        ours = {payment.txid for payment in self.lab.payments()}
+        gone = {
+            "": [],
+            "payouts": [tx for tx in lost if tx.txid in ours],
+            "deposits": [tx for tx in lost if tx.txid not in ours],
+            "some": lost[::2],
+        }[forget]
         self.forgotten += [(name, tx.raw) for tx in gone]
         self.lab.reorg(name, depth, {tx.txid for tx in gone})
 

@@ -9,6 +9,7 @@ import pytest
 from glasstumbler.engine import ledger
 from glasstumbler.engine.order import OutputState, State
 from glasstumbler.engine.payment import Payment, PaymentState
+from glasstumbler.lab.custody import Book, walk
 from tests.laboratory import DAY, Laboratory, need
 
 ETHER = 10**18
@@ -54,19 +55,57 @@ def test_a_deposit_whose_account_has_paid_since_can_be_reorganised(eth: Laborato
     assert {order.state for order in eth.orders()} == {State.COMPLETED}
 
 
-def test_a_payout_from_an_account_whose_deposit_is_forgotten_comes_from_another(eth: Laboratory) -> None:
+def test_an_account_whose_deposit_is_forgotten_is_filled_from_another(eth: Laboratory) -> None:
+    """The payout itself is never built anew: whoever kept it can send it again, and it is the same one."""
     payment = spend_the_first_deposit(eth)
     deposit = eth.deposits(eth.orders()[0])[0]
     eth.reorg("eth", 4, {deposit.txid})
     eth.check()
-    eth.mine("eth", 2)
+    fill = eth.payments()[-1]
+    assert fill.inputs[0][0] != payment.inputs[0][0] and not fill.carried
+    assert [coin.filled_by for coin in eth.coins_of("bestmixer", "eth") if coin.spent_by == payment.number] == [
+        [fill.number]
+    ]
+    eth.mine("eth")
+    eth.check()
+    eth.mine("eth")
     eth.check()
     assert eth.now(eth.orders()[1]).state is State.COMPLETED
-    states = {each.number: each.state for each in eth.payments()}
-    assert states[payment.number] is PaymentState.REPLACED
+    assert {each.state for each in eth.payments()} == {PaymentState.SETTLED}
+    with eth.house.store.snapshot() as records:
+        hops = walk(Book(records), payment).hops
+    assert [(hop.level, hop.txid) for hop in hops] == [(1, payment.txid), (2, fill.txid)]
 
 
-def test_an_account_is_used_again_after_its_payment_was_replaced(eth: Laboratory) -> None:
+def test_an_account_whose_deposit_waits_again_is_left_alone(eth: Laboratory) -> None:
+    payment = spend_the_first_deposit(eth)
+    eth.reorg("eth", 4, {payment.txid})
+    eth.check()
+    eth.mine("eth", 2)
+    eth.mine("eth")
+    eth.check()
+    assert all(each.carried for each in eth.payments())
+    assert {order.state for order in eth.orders()} == {State.COMPLETED}
+
+
+def test_a_filled_account_can_be_reorganised_and_its_deposit_come_back(eth: Laboratory) -> None:
+    spend_the_first_deposit(eth)
+    deposit = eth.deposits(eth.orders()[0])[0]
+    tx = eth.house.chains["eth"].transaction(deposit.txid)
+    assert tx is not None
+    eth.reorg("eth", 4, {deposit.txid})
+    eth.mine("eth", 2)
+    eth.reorg("eth", 3)
+    eth.check()
+    eth.broadcast("eth", tx.raw)
+    eth.mine("eth")
+    eth.check()
+    eth.mine("eth")
+    eth.check()
+    assert {order.state for order in eth.orders()} == {State.COMPLETED}
+
+
+def test_an_account_is_used_again_after_its_deposit_came_back(eth: Laboratory) -> None:
     spend_the_first_deposit(eth)
     deposit = eth.deposits(eth.orders()[0])[0]
     raw = eth.house.chains["eth"].transaction(deposit.txid)
@@ -82,7 +121,7 @@ def test_an_account_is_used_again_after_its_payment_was_replaced(eth: Laboratory
 
 
 def test_two_payouts_from_one_account_whose_deposit_is_forgotten(eth: Laboratory) -> None:
-    """The second waits for a nonce that never comes: both are built anew, and the account rests."""
+    """The second waits for the first one's nonce: the account is filled, and both go through as they are."""
     first = eth.codes("eth")
     eth.fund(first, ETHER // 20)
     eth.fund(first, ETHER // 10)  # stays when the other is forgotten

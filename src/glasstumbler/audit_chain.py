@@ -230,7 +230,10 @@ class Wallets:
                 expected[coin.txid] += coin.amount
                 number[coin.txid] = coin.number
         for payment in self._records.open_payments(self._coin, _UNMINED):
-            expected[payment.inputs[0][0]] += payment.fee + sum(each.amount for each in payment.carried)
+            transfer = read_transfer(bytes.fromhex(payment.raw))
+            expected[payment.inputs[0][0]] += transfer.value + payment.fee
+            if not payment.carried:  # from account to account
+                expected[_account(transfer.to)] -= transfer.value
         for deposit in self._records.all_deposits():
             if deposit.coin != self._coin:
                 continue

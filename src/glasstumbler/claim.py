@@ -133,20 +133,19 @@ class Claim:
 
     def bump(self, old: Payment) -> bool:
         """Pay twice the fee rate for a payment that waits too long; the same coins, so only one can be mined. False
-        if that cannot be: there are no more coins, or the change is spent already, by a payment that would fall."""
+        if the change is spent already, by a payment that would fall; NoFunds as for `replace`."""
         if old.change is not None and self._records.coin(old.change).spent_by is not None:
             return False
         self._rate = 2 * max(old.rate, self._rate)
-        return self.replace(old, "waits too long")
+        self.replace(old, "waits too long")
+        return True
 
-    def replace(self, old: Payment, reason: str) -> bool:
-        """Build a payment anew whose coins are (partly) gone. Without coins it stays as it is and is tried again:
-        False."""
+    def replace(self, old: Payment, reason: str) -> None:
+        """Build a payment anew whose coins are (partly) gone. NoFunds if there are no coins: the unit of work must
+        then leave nothing behind, and is tried again later."""
         coins = [coin for coin in map(self._records.coin, old.coins) if coin.spent_by == old.number]
         for coin in coins:
             coin.spent_by = None
-        if self._format_is_one_to_one() and not self._unwind(old, coins[0], reason):
-            return False
         left = [coin for coin in coins if coin.booked and coin.height is not None]
         self._purse = {coin.number: coin for coin in [*left, *self._load()]}
         orders = self._records.orders_by_number({each.order for each in old.carried})
@@ -155,11 +154,8 @@ class Claim:
         ]
         if not outputs:
             self._drop(old, coins, reason)
-            return True
-        try:
-            choice = self._choose(outputs, frozenset(old.codes))
-        except NoFunds:
-            return False
+            return
+        choice = self._choose(outputs, frozenset(old.codes))
         for coin in coins:
             self._records.save_coin(coin)
         number = self._records.next("payment")
@@ -184,23 +180,30 @@ class Claim:
                 detail={"txid": signed.txid, "replaces": old.txid, "reason": reason},
             )
         )
-        return True
 
-    def _unwind(self, old: Payment, coin: Coin, reason: str) -> bool:
-        """Bring an account's coin back to before a payment. What the account paid at later nonces has to go first,
-        and may still wait somewhere: the account rests from then on."""
-        assert old.change is not None
+    def fill(self, short: Payment) -> bool:
+        """Bring an account what it lacks for a payment, from another one: a reorganisation took a deposit back that
+        it had paid with. A payment at a nonce is never built anew, so that nothing can be paid twice. False if the
+        account lacks nothing, or only until a block comes; NoFunds if no other has as much."""
+        account = self._records.account_coin(self._coin, short.inputs[0][0])
+        if account is None or account.amount >= 0:
+            return False
+        spent = self._records.coin(short.coins[0])
         waiting = self._records.open_payments(self._coin, (PaymentState.STORED, PaymentState.SENT))
-        later = [each for each in waiting if each.inputs[0][0] == coin.txid and each.inputs[0][1] > coin.vout]
-        for each in sorted(later, key=lambda each: each.inputs[0][1], reverse=True):
-            if not self.replace(each, reason):
-                return False
-        change = self._records.coin(old.change)
-        coin.amount = change.amount + old.fee + sum(each.amount for each in old.carried)
-        coin.sources, coin.codes = change.sources, change.codes
-        coin.rests = coin.rests or bool(later)
-        if coin.rests or not (coin.sources or coin.made_by):
-            coin.height = None
+        codes = frozenset(code for each in waiting if each.inputs[0][0] == account.txid for code in each.codes)
+        output = Output(self._key(account.txid), -account.amount)
+        choice = self._choose([output], codes)
+        number = self._records.next("payment")
+        signed, change = self._sign(number, choice, [output], "change", Origin.CHANGE)
+        account.amount = 0
+        account.codes = tuple(sorted({*account.codes, *choice.coins[0].codes}))
+        self._records.save_coin(account)
+        spent.filled_by.append(number)
+        self._records.save_coin(spent)
+        self._store_payment(number, signed, choice, [], change, sorted(codes))
+        postings = self._postings([], signed.fee)
+        detail = {"txid": signed.txid, "for": short.txid}
+        self._records.append(ledger.Entry("account filled", self._now, self._service, None, postings, detail=detail))
         return True
 
     # -- inside ---------------------------------------------------------------------------------------------------
@@ -263,11 +266,6 @@ class Claim:
             made = self._make_coin(
                 coin.txid, coin.vout + 1, choice.change, coin.kind, coin.branch, coin.index, origin, choice
             )
-            made.sources = coin.sources
-            if (before := self._records.coin_at(self._coin, made.txid, made.vout)) is not None:
-                made.number, made.made_by = before.number, number  # of a payment that was replaced
-                self._records.save_coin(made)
-                return signed, made.number
         elif choice.change:
             watched = self._wallet.watch_new(self._records, self._coin, self._service, self._coins.change_kind, branch)
             signed = form.sign(spends, [*outputs, Output(watched.key, choice.change)])

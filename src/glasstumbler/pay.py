@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -23,7 +23,7 @@ from glasstumbler.engine import desk, ledger
 from glasstumbler.engine.order import Order, OutputState, State
 from glasstumbler.engine.payment import Payment, PaymentState
 from glasstumbler.engine.policy import Policy
-from glasstumbler.errors import PaymentFailed, Rejection, TransactionRefused
+from glasstumbler.errors import NoFunds, PaymentFailed, Rejection, TransactionRefused
 from glasstumbler.store.records import Records
 from glasstumbler.store.sqlite import SqliteStore
 from glasstumbler.wallet import Wallet
@@ -173,9 +173,11 @@ class Payer:
                     if payment.state is PaymentState.STORED:
                         sent.append(payment.number)
                     elif self._is_stuck(chain, payment, height):
-                        moved = self._store.write(partial(self._bump, payment.number)) or moved
+                        moved = self._anew(partial(self._bump, payment.number)) or moved
                 elif refusal := self._refusal(chain, bytes.fromhex(payment.raw)):
-                    moved = self._rebuild_if_gone(payment, refusal) or moved
+                    if refusal in _REBUILD and self._anew(partial(self._rebuild, payment.number, refusal)):
+                        moved = True
+                        break  # others may have been built anew with it: look again
                 elif payment.state is PaymentState.STORED:
                     sent.append(payment.number)
             if sent:
@@ -202,8 +204,12 @@ class Payer:
             return refused.reason
         return None
 
-    def _rebuild_if_gone(self, payment: Payment, refusal: str) -> bool:
-        return refusal in _REBUILD and self._store.write(partial(self._rebuild, payment.number, refusal))
+    def _anew(self, unit: Callable[[Records], bool]) -> bool:
+        """Build a payment anew, or leave everything as it is."""
+        try:
+            return self._store.write(unit)
+        except NoFunds:
+            return False
 
     def _mark_sent(self, numbers: list[int], height: int, records: Records) -> None:
         now, by_service = self._clock.now(), defaultdict(list)
@@ -264,11 +270,23 @@ class Payer:
     # -- building anew --------------------------------------------------------------------------------------------
 
     def _rebuild(self, number: int, reason: str, records: Records) -> bool:
-        """A payment that can no longer be mined gives its outputs to a new one."""
+        """A payment that can no longer be mined gives its outputs to a new one; an account gets what it lacks."""
         old = records.payment(number)
         if old.state not in (PaymentState.STORED, PaymentState.SENT):
             return False
-        return self._claim(records, old.service, old.coin, self._clock.now()).replace(old, reason)
+        claim = self._claim(records, old.service, old.coin, self._clock.now())
+        if self._chains[old.coin].format.one_to_one:
+            return not self._may_come_back(records, old) and claim.fill(old)
+        claim.replace(old, reason)
+        return True
+
+    def _may_come_back(self, records: Records, old: Payment) -> bool:
+        """Whether a deposit to the account that pays waits for a block: once it has one, the payment holds."""
+        coin = records.coin(old.coins[0])
+        if coin.branch != "deposit":
+            return False
+        deposits = records.deposits_of(coin.index)
+        return any(each.state is not desk.DepositState.GONE and each.height is None for each in deposits)
 
 
 def _due_indexes(order: Order, now: int) -> list[int]:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
+from glasstumbler.accounts import Accounts
 from glasstumbler.chains.base import Chain, Tx
 from glasstumbler.engine import desk, ledger
 from glasstumbler.engine.coins import Coin, Origin
@@ -46,6 +47,7 @@ class Turn:
     def __init__(self, records: Records, chain: Chain, policies: Mapping[str, Policy], now: int, height: int) -> None:
         self._records, self._chain, self._policies = records, chain, policies
         self._coin, self._now, self._height = chain.coin, now, height
+        self._accounts = Accounts(records, chain) if chain.format.one_to_one else None
         self._at: dict[tuple[str, int], Coin] | None = None
         """Our coins by outpoint, while a block's arrivals are taken in: read at once for all of them."""
         self._orders: dict[int, Order] = {}
@@ -57,7 +59,9 @@ class Turn:
     def arrived(self, found: list[Arrival]) -> None:
         """Deposits of orders, order by order; the float; and what nobody expected."""
         by_order: dict[int, list[Arrival]] = defaultdict(list)
-        if not self._chain.format.one_to_one:
+        if self._accounts is not None:
+            found = self._from_outside(found)
+        else:
             coins = self._records.coins_in(self._coin, {arrival.txid for arrival in found})
             self._at = {(coin.txid, coin.vout): coin for coin in coins}
         for arrival in found:
@@ -69,6 +73,13 @@ class Turn:
         for number, mine in by_order.items():
             self._order_arrivals(orders[number], mine, deposits[number])
         self._at = None
+
+    def _from_outside(self, found: Iterable[Arrival]) -> list[Arrival]:
+        """Without what one account of ours filled another with."""
+        found = list(found)
+        own = self._records.payments_in(self._coin, {arrival.txid for arrival in found})
+        fills = {payment.txid for payment in own if not payment.carried}
+        return [arrival for arrival in found if arrival.txid not in fills]
 
     def _order_arrivals(self, order: Order, found: list[Arrival], known: list[Deposit]) -> None:
         deposits = {(d.txid, d.vout): d for d in known}
@@ -200,8 +211,8 @@ class Turn:
         codes: tuple[int, ...] = (),
     ) -> None:
         """The coin of an output of ours. Where accounts hold money, it joins what the account has."""
-        if self._chain.format.one_to_one:
-            self._add_to_account(watched, txid, amount, origin, height, order, codes)
+        if self._accounts is not None:
+            self._accounts.add(watched, txid, amount, origin, height, order, codes)
             return
         coin = self._coin_at(txid, vout)
         if coin is not None:
@@ -230,69 +241,27 @@ class Turn:
     def _coin_at(self, txid: str, vout: int) -> Coin | None:
         return self._records.coin_at(self._coin, txid, vout) if self._at is None else self._at.get((txid, vout))
 
-    def _add_to_account(
-        self,
-        watched: Watched,
-        txid: str,
-        amount: int,
-        origin: Origin,
-        height: int | None,
-        order: int | None,
-        codes: tuple[int, ...],
-    ) -> None:
-        address = self._chain.format.address(watched.key).lower()
-        account = self._records.account_coin(self._coin, address)
-        if account is None:
-            self._records.add_coin(
-                Coin(
-                    number=self._records.next("coin"),
-                    service=watched.service,
-                    coin=self._coin,
-                    txid=address,
-                    vout=0,
-                    amount=amount,
-                    kind=watched.kind,
-                    branch=watched.branch,
-                    index=watched.place,
-                    origin=origin,
-                    order=order,
-                    codes=codes,
-                    height=height,
-                    sources=[txid],
-                )
-            )
-            return
-        if txid not in account.sources:
-            account.amount += amount
-            account.sources.append(txid)
-            account.codes = tuple(sorted({*account.codes, *codes}))
-        if account.height is None and not account.made_by and not account.rests:
-            account.height = height
-        self._records.save_coin(account)
-
     def _disown_coin(self, deposit: Deposit) -> None:
         """The chain took the coin back: the ledger no longer counts it, and nothing spends it."""
-        coin = self._coin_of(deposit)
-        if coin is None:
+        if self._accounts is not None:
+            self._accounts.take(self._deposit_key(deposit), deposit.txid, deposit.amount)
             return
-        if self._chain.format.one_to_one:
-            self._take_from_account(coin, deposit.txid, deposit.amount)
-            return
-        coin.height, coin.booked = None, False
-        self._records.save_coin(coin)
+        coin = self._records.coin_at(self._coin, deposit.txid, deposit.vout)
+        if coin is not None:
+            coin.height, coin.booked = None, False
+            self._records.save_coin(coin)
 
     def _unmine_coin(self, deposit: Deposit) -> None:
-        coin = self._coin_of(deposit)
+        if self._accounts is not None:
+            self._accounts.unmine(self._deposit_key(deposit))
+            return
+        coin = self._records.coin_at(self._coin, deposit.txid, deposit.vout)
         if coin is not None:
             coin.height = None
             self._records.save_coin(coin)
 
-    def _coin_of(self, deposit: Deposit) -> Coin | None:
-        if not self._chain.format.one_to_one:
-            return self._records.coin_at(self._coin, deposit.txid, deposit.vout)
-        address = self._records.order_by_number(deposit.order).address.lower()
-        account = self._records.account_coin(self._coin, address)
-        return account if account is not None and deposit.txid in account.sources else None
+    def _deposit_key(self, deposit: Deposit) -> bytes:
+        return self._chain.format.key(self._records.order_by_number(deposit.order).address)
 
     def _own_arrival(self, arrival: Arrival) -> None:
         """A coin on a key that is not an order's: the float, our own change, or a stray payment."""
@@ -303,10 +272,8 @@ class Turn:
             return  # change and sweeps are the payment's
         if made is not None and made.booked:
             return
-        if self._chain.format.one_to_one:
-            account = self._records.account_coin(self._coin, self._chain.format.address(arrival.watched.key).lower())
-            if account is not None and arrival.txid in account.sources:
-                return
+        if self._accounts is not None and self._accounts.holds(arrival.watched.key, arrival.txid):
+            return
         origin = Origin.FLOAT if arrival.watched.branch == "float" and made is None else Origin.STRAY
         if made is not None:
             origin = made.origin
@@ -317,23 +284,15 @@ class Turn:
 
     def accounts_unmined(self, found: Iterable[Arrival]) -> None:
         """Float and strays of accounts whose block is gone."""
-        for arrival in found:
-            address = self._chain.format.address(arrival.watched.key).lower()
-            account = self._records.account_coin(self._coin, address)
-            if arrival.watched.order is not None or account is None or arrival.txid not in account.sources:
+        if self._accounts is None:
+            return
+        for arrival in self._from_outside(found):
+            watched = arrival.watched
+            if watched.order is not None or not self._accounts.take(watched.key, arrival.txid, arrival.amount):
                 continue
-            self._take_from_account(account, arrival.txid, arrival.amount)
-            other = ledger.FLOAT if arrival.watched.branch == "float" else ledger.STRAY
+            origin, other = (Origin.FLOAT, ledger.FLOAT) if watched.branch == "float" else (Origin.STRAY, ledger.STRAY)
             postings = ledger.move(self._coin, (other, arrival.amount), (ledger.COINS, -arrival.amount))
-            kind = f"{Origin.FLOAT if other == ledger.FLOAT else Origin.STRAY} reorganised"
-            self._records.append(ledger.Entry(kind, self._now, account.service, None, postings))
-
-    def _take_from_account(self, account: Coin, txid: str, amount: int) -> None:
-        account.amount -= amount
-        account.sources.remove(txid)
-        if not account.sources and not account.made_by:
-            account.height = None
-        self._records.save_coin(account)
+            self._records.append(ledger.Entry(f"{origin} reorganised", self._now, watched.service, None, postings))
 
     def coins_unmined(self, coins: Iterable[Coin]) -> None:
         """Float and strays whose block is gone (deposits and change are seen to with their own documents)."""

@@ -51,9 +51,11 @@ class Coin(msgspec.Struct, omit_defaults=True):
     made_by: int | None = None
     """Number of the payment of ours that created it (change, sweep)."""
     sources: list[str] = []
-    """Where accounts hold money: the transactions that paid into the account."""
-    rests: bool = False
-    """An account that pays no more: a payment at a later nonce was replaced, and paying again would let it through."""
+    """Where accounts hold money: the transactions that paid into this coin."""
+    missing: list[str] = []
+    """Of the sources, those that the chain has taken back. The account's last coin is so much poorer."""
+    filled_by: list[int] = []
+    """Numbers of our payments that made up for what was missing."""
 
 
 class Choice(NamedTuple):

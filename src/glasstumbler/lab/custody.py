@@ -109,10 +109,11 @@ class Book:
         return self._sources[coin.number]
 
     def _account_sources(self, coin: Coin) -> list[Source]:
-        deposits = {deposit.txid: deposit for deposit in self._records.deposits_in(coin.coin, coin.sources)}
-        known = [deposits[txid] for txid in coin.sources if txid in deposits]
+        there = [txid for txid in coin.sources if txid not in coin.missing]
+        deposits = {deposit.txid: deposit for deposit in self._records.deposits_in(coin.coin, there)}
+        known = [deposits[txid] for txid in there if txid in deposits]
         found = [Source("deposit", d.coin, d.txid, d.vout, d.amount, d.order) for d in known]
-        others = [txid for txid in coin.sources if txid not in deposits]
+        others = [txid for txid in there if txid not in deposits]
         # Only a float or a stray is paid without a deposit, and the record knows what they brought together.
         rest = coin.amount - sum(deposit.amount for deposit in known)
         kind = Origin.FLOAT if coin.origin is Origin.FLOAT else Origin.STRAY
@@ -142,9 +143,10 @@ def walk(book: Book, payment: Payment) -> Walk:
             for coin in coins:
                 for source in book.sources(coin):
                     origins.setdefault(source, level)
-                if coin.made_by is not None and coin.made_by not in known:
-                    known.add(coin.made_by)
-                    behind.append(book.payment(coin.made_by))
+                for number in [*([] if coin.made_by is None else [coin.made_by]), *coin.filled_by]:
+                    if number not in known:
+                        known.add(number)
+                        behind.append(book.payment(number))
         front, level = behind, level + 1
     return Walk(tuple(hops), origins, False)
 

@@ -323,9 +323,13 @@ class Records:
         return self._one(_coin, sql, (coin, txid, vout))
 
     def account_coin(self, coin: str, address: str) -> Coin | None:
-        """The unspent coin of an account: the one at its highest nonce that still counts."""
-        rows = self._run("SELECT doc FROM coin WHERE coin = ? AND txid = ? ORDER BY vout DESC", (coin, address))
-        return next((found for row in rows if (found := _coin(row[0])).booked), None)
+        """The unspent coin of an account: the one at its highest nonce."""
+        return next(self.account_coins(coin, address), None)
+
+    def account_coins(self, coin: str, address: str) -> Iterator[Coin]:
+        """The coins of an account, the highest nonce first."""
+        for row in self._run("SELECT doc FROM coin WHERE coin = ? AND txid = ? ORDER BY vout DESC", (coin, address)):
+            yield _coin(row[0])
 
     def coins_in(self, coin: str, txids: Collection[str]) -> list[Coin]:
         rows = self._in("SELECT doc FROM coin WHERE coin = ? AND txid IN ", list(txids), (coin,))
