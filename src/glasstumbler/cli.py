@@ -187,7 +187,7 @@ def main() -> None:
     _configure_log()
     gc.set_threshold(*GARBAGE)
     try:
-        code: Any = app(exit_on_error=False, print_error=False, result_action="return_value")
+        code: Any = app(sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         print(f"glasstumbler: {' '.join(str(error).split())} (--help tells more)", file=sys.stderr)
         raise SystemExit(2) from None
