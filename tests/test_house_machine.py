@@ -272,6 +272,6 @@ TestBitcoinAndMonero.settings = _settings(8)
 TestRestarted = Restarted.TestCase
 TestRestarted.settings = _settings(20)
 TestOthers = Others.TestCase
-TestOthers.settings = _settings(12)
+TestOthers.settings = _settings(16)
 TestEthereum = Ethereum.TestCase
 TestEthereum.settings = _settings(8)

@@ -6,6 +6,8 @@ below nothing while payments that were made with it wait to be mined again, or t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from glasstumbler.chains.base import Chain
 from glasstumbler.engine.coins import Coin, Origin
 from glasstumbler.store.records import Records, Watched
@@ -34,7 +36,7 @@ class Accounts:
         codes: tuple[int, ...] = (),
     ) -> None:
         """A payment came in. Once for each, however often it is seen; what was taken back returns to its place."""
-        last = self._records.account_coin(self._coin, self._address(watched.key))
+        last = self._last(watched.key)
         if last is None:
             self._records.add_coin(self._first(watched, txid, amount, origin, height, order, codes))
             return
@@ -53,7 +55,7 @@ class Accounts:
     def take(self, key: bytes, txid: str, amount: int) -> bool:
         """The chain took a payment back; False if it was not counted."""
         holder = self._holder(key, txid)
-        last = self._records.account_coin(self._coin, self._address(key))
+        last = self._last(key)
         if holder is None or last is None or txid in holder.missing:
             return False
         if holder.number == last.number:
@@ -69,7 +71,7 @@ class Accounts:
 
     def unmine(self, key: bytes) -> None:
         """A payment that was counted before any block had it waits for a block again."""
-        last = self._records.account_coin(self._coin, self._address(key))
+        last = self._last(key)
         if last is not None and not last.made_by:
             last.height = None
             self._records.save_coin(last)
@@ -82,9 +84,14 @@ class Accounts:
         holder.missing.remove(txid)
         self._records.save_coin(holder)
 
+    def _last(self, key: bytes) -> Coin | None:
+        return next(self._coins(key), None)
+
     def _holder(self, key: bytes, txid: str) -> Coin | None:
-        coins = self._records.account_coins(self._coin, self._address(key))
-        return next((coin for coin in coins if txid in coin.sources), None)
+        return next((coin for coin in self._coins(key) if txid in coin.sources), None)
+
+    def _coins(self, key: bytes) -> Iterator[Coin]:
+        return self._records.account_coins(self._coin, self._address(key))
 
     def _address(self, key: bytes) -> str:
         return self._chain.format.address(key).lower()

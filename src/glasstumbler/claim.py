@@ -185,7 +185,7 @@ class Claim:
         """Bring an account what it lacks for a payment, from another one: a reorganisation took a deposit back that
         it had paid with. A payment at a nonce is never built anew, so that nothing can be paid twice. False if the
         account lacks nothing, or only until a block comes; NoFunds if no other has as much."""
-        account = self._records.account_coin(self._coin, short.inputs[0][0])
+        account = next(self._records.account_coins(self._coin, short.inputs[0][0]), None)
         if account is None or account.amount >= 0:
             return False
         spent = self._records.coin(short.coins[0])

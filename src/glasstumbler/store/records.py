@@ -322,12 +322,8 @@ class Records:
         sql = "SELECT doc FROM coin WHERE coin = ? AND txid = ? AND vout = ?"
         return self._one(_coin, sql, (coin, txid, vout))
 
-    def account_coin(self, coin: str, address: str) -> Coin | None:
-        """The unspent coin of an account: the one at its highest nonce."""
-        return next(self.account_coins(coin, address), None)
-
     def account_coins(self, coin: str, address: str) -> Iterator[Coin]:
-        """The coins of an account, the highest nonce first."""
+        """The coins of an account: the unspent one at its highest nonce, then the others back to the first."""
         for row in self._run("SELECT doc FROM coin WHERE coin = ? AND txid = ? ORDER BY vout DESC", (coin, address)):
             yield _coin(row[0])
 
