@@ -55,8 +55,8 @@ class _Page(NamedTuple):
     last: tuple[int, int] | None
     """(wake, number) of the last order looked at; None: there was none any more."""
     moved: bool
-    signed: list[tuple[str, bytes]]
-    """Transactions that were stored, with their coins."""
+    signed: dict[str, list[bytes]]
+    """Transactions that were stored, by coin."""
 
 
 class Payer:
@@ -86,24 +86,24 @@ class Payer:
     # -- claiming -------------------------------------------------------------------------------------------------
 
     def _claim_all(self) -> bool:
-        """Page by page; while the next one is claimed, what is stored of this one is sent."""
-        moved, now = False, self._clock.now()
-        following = self._store.submit(partial(self._claim_page, now, (-1, 0)))
-        while (page := following.result()).last is not None:
-            following = self._store.submit(partial(self._claim_page, now, page.last))
-            for coin, raw in page.signed:
-                self._refusal(self._chains[coin], raw)  # what is refused, `_send_all` sees to
+        """Page by page: claimed, then sent. (Sending one page while the next is claimed gains nothing: both are Python
+        and wait for each other's lock.)"""
+        moved, now, after = False, self._clock.now(), (-1, 0)
+        while (page := self._store.write(partial(self._claim_page, now, after))).last is not None:
+            after = page.last
+            for coin, raws in page.signed.items():
+                self._chains[coin].broadcast_all(raws)  # what is refused, `_send_all` sees to
             moved = moved or page.moved
         return moved
 
     def _claim_page(self, now: int, after: tuple[int, int], records: Records) -> _Page:
         orders = records.due_orders(now, _PAGE, after)
         if not orders:
-            return _Page(None, False, [])
+            return _Page(None, False, {})
         last = orders[-1]
         place = (desk.wake(last) or now, last.number)
         moved = False
-        signed: list[tuple[str, bytes]] = []
+        signed: dict[str, list[bytes]] = defaultdict(list)
         due: dict[tuple[str, str], list[Due]] = defaultdict(list)
         for order in orders:
             if order.state in (State.AWAITING, State.UNDERPAID):
@@ -116,7 +116,8 @@ class Payer:
         for (service, coin), mine in due.items():
             claim = self._claim(records, service, coin, now)
             moved = claim.pay(mine) or moved
-            signed += [(coin, raw) for raw in claim.signed]
+            if claim.signed:
+                signed[coin] += claim.signed
         return _Page(place, moved, signed)
 
     def _expire(self, records: Records, order: Order, now: int) -> bool:

@@ -217,6 +217,17 @@ class ChainContract:
         assert self.waiting(chain, [signed.txid]) == []
         assert chain.place(signed.txid) == place
 
+    def test_many_at_once_and_one_refused_keeps_back_no_other(self, chain: LabChain) -> None:
+        if not (self.broadcasts and self.spends):
+            pytest.skip("takes no raw transactions")
+        one, two = (self.spend(chain, self.fund(chain, self.kinds[0])) for _ in range(2))
+        said = chain.broadcast_all([one.raw, b"\0" * 10, two.raw, one.raw])
+        assert [refused is None for refused in said] == [True, False, True, True]
+        assert self.waiting(chain, [one.txid, two.txid]) == [one.txid, two.txid]
+        chain.mine()
+        assert chain.broadcast_all([two.raw]) == [None]
+        assert all(chain.place(signed.txid) == Place(*chain.tip()) for signed in (one, two))
+
     def test_a_coin_can_be_spent_before_it_is_mined(self, chain: LabChain) -> None:
         if not (self.spends and self.chains_unconfirmed):
             pytest.skip("spends only what is mined")
@@ -381,6 +392,21 @@ class ChainContract:
         assert chain.tip() == tip
 
     # Coming back
+
+    def test_what_came_at_once_comes_back(self, chain: LabChain) -> None:
+        """A replacement that came with what it replaces, too."""
+        if not (self.persists and self.broadcasts and self.spends):
+            pytest.skip("in memory only, or takes no raw transactions")
+        coin = self.fund(chain, self.kinds[0])
+        first = self.spend(chain, coin, sequence=0xFFFFFFFD)
+        better = self.spend(chain, coin, rate=self.rate * 3, sequence=0xFFFFFFFD)
+        other = self.spend(chain, self.fund(chain, self.kinds[0]))
+        said = chain.broadcast_all([first.raw, better.raw, other.raw])
+        assert [refused is None for refused in said] == [True, self.replaces, True]
+        held = [better.txid, other.txid] if self.replaces else [first.txid, other.txid]
+        chain = self.reopen(chain)
+        assert self.waiting(chain, [first.txid, better.txid, other.txid]) == held
+        chain.close()
 
     def test_a_closed_chain_comes_back(self, chain: LabChain) -> None:
         if not self.persists:

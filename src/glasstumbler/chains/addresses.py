@@ -44,6 +44,7 @@ def address(coin: str, key: bytes) -> str:
     raise BadAddress(f"a script without an address on {coin}")
 
 
+@lru_cache(maxsize=1 << 16)  # an order's addresses are read when it is asked for and when it is paid
 def key(coin: str, address: str) -> bytes:
     """The scriptPubKey of an address. BadAddress if it is none of this coin on its private test chain;
     NotATestNetwork if it is well-formed elsewhere."""

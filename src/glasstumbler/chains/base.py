@@ -12,6 +12,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from glasstumbler.errors import TransactionRefused
+
 
 class Outpoint(NamedTuple):
     """What a transaction spends. Ethereum: `txid` is the sender's address in lower-case hex (0x...) and `vout` the
@@ -138,7 +140,24 @@ class Chain(Protocol):
         """Txid. Harmless if it is known already, mined included. TransactionRefused otherwise."""
         ...
 
+    def broadcast_all(self, raws: Sequence[bytes]) -> list[TransactionRefused | None]:
+        """Each as by `broadcast`, in order; what was said against each. One refused does not keep back the others."""
+        ...
+
     def close(self) -> None: ...
+
+
+def broadcast_each(chain: Chain, raws: Sequence[bytes]) -> list[TransactionRefused | None]:
+    """`broadcast_all` for a chain that takes one at a time."""
+    said: list[TransactionRefused | None] = []
+    for raw in raws:
+        try:
+            chain.broadcast(raw)
+        except TransactionRefused as refused:
+            said.append(refused)
+        else:
+            said.append(None)
+    return said
 
 
 class LabChain(Chain, Protocol):

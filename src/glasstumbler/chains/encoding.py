@@ -15,6 +15,8 @@ _B58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _B58_VALUE = {symbol: value for value, symbol in enumerate(_B58)}
 _B32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _B32_VALUE = {symbol: value for value, symbol in enumerate(_B32)}
+_DIGITS: Final = b"0123456789abcdefghijklmnopqrstuv" + bytes(224)
+"""Symbols as the digits that `int` reads in base 32."""
 
 BECH32: Final = 1
 BECH32M: Final = 0x2BC830A3
@@ -83,9 +85,7 @@ def to_symbols(data: bytes) -> list[int]:
 def to_bytes(symbols: list[int]) -> bytes:
     """Inverse of to_symbols; ValueError for padding that is too long or not zero."""
     size, padding = divmod(len(symbols) * 5, 8)
-    number = 0
-    for symbol in symbols:
-        number = number << 5 | symbol
+    number = int(bytes(symbols).translate(_DIGITS) or b"0", 32)
     if padding >= 5 or number & ((1 << padding) - 1):
         raise ValueError("wrong padding")
     return (number >> padding).to_bytes(size, "big")

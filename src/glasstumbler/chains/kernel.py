@@ -91,6 +91,7 @@ class Kernel:
 def _open(home: Path, in_memory: bool) -> Any:
     context = pbk.make_context(pbk.ChainType.REGTEST)
     options = pbk.ChainstateManagerOptions(context, str(home), str(home / "blocks"))
+    options.set_worker_threads_num(1)  # beside the calling one: a block's scripts are judged on two cores
     options.update_block_tree_db_in_memory(in_memory)
     options.update_chainstate_db_in_memory(in_memory)
     return pbk.ChainstateManager(options)
@@ -123,6 +124,23 @@ def _test_clock() -> Any:
     return None
 
 
+def _brief(name: str) -> Any:
+    """A C function that takes a microsecond, called without letting go of Python's lock: with the lock let go, it
+    would wait for the other threads each time it comes back."""
+    if not AVAILABLE:
+        return None
+    found = getattr(ctypes.PyDLL(None, handle=pbk.capi.library.BITCOINKERNEL_LIB._handle), name)
+    known = getattr(engine, name)
+    found.restype, found.argtypes = known.restype, known.argtypes
+    return found
+
+
+_transaction_create, _transaction_destroy = _brief("btck_transaction_create"), _brief("btck_transaction_destroy")
+_script_create, _script_destroy = _brief("btck_script_pubkey_create"), _brief("btck_script_pubkey_destroy")
+_output_create, _output_destroy = _brief("btck_transaction_output_create"), _brief("btck_transaction_output_destroy")
+_precomputed_create = _brief("btck_precomputed_transaction_data_create")
+_precomputed_destroy = _brief("btck_precomputed_transaction_data_destroy")
+
 _FLAGS = 0x20E15
 """BIP16, 66, 147, 65, 112, 141, 341: everything that consensus asks for (pbk.ScriptVerificationFlags.ALL)."""
 
@@ -133,13 +151,13 @@ def verify_inputs(raw: bytes, spent: Sequence[Output]) -> None:
 
     Goes to the C functions directly: the wrapper's constructors cost more than the signature check.
     """
-    transaction = engine.btck_transaction_create(raw, len(raw))
+    transaction = _transaction_create(raw, len(raw))
     if not transaction:
         raise TransactionRefused("malformed", "the engine cannot read it")
-    scripts = [engine.btck_script_pubkey_create(key, len(key)) for key, _ in spent]
-    outputs = [engine.btck_transaction_output_create(s, o.amount) for s, o in zip(scripts, spent, strict=True)]
+    scripts = [_script_create(key, len(key)) for key, _ in spent]
+    outputs = [_output_create(s, o.amount) for s, o in zip(scripts, spent, strict=True)]
     array = (ctypes.POINTER(engine.btck_TransactionOutput) * len(outputs))(*outputs)
-    precomputed = engine.btck_precomputed_transaction_data_create(transaction, array, len(outputs))
+    precomputed = _precomputed_create(transaction, array, len(outputs))
     status = ctypes.c_ubyte(0)
     try:
         for index, (script, output) in enumerate(zip(scripts, spent, strict=True)):
@@ -148,9 +166,9 @@ def verify_inputs(raw: bytes, spent: Sequence[Output]) -> None:
             ):
                 raise TransactionRefused("bad-signature", f"input {index} fails its script")
     finally:
-        engine.btck_precomputed_transaction_data_destroy(precomputed)
+        _precomputed_destroy(precomputed)
         for held in outputs:
-            engine.btck_transaction_output_destroy(held)
+            _output_destroy(held)
         for held in scripts:
-            engine.btck_script_pubkey_destroy(held)
-        engine.btck_transaction_destroy(transaction)
+            _script_destroy(held)
+        _transaction_destroy(transaction)

@@ -7,11 +7,11 @@ the one lock.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from glasstumbler.chains.base import Block, Format, Place, Tx
+from glasstumbler.chains.base import Block, Format, Place, Tx, broadcast_each
 from glasstumbler.chains.blocklog import BlockLog, LoggedBlock
 from glasstumbler.clock import Clock
 from glasstumbler.errors import BlockRefused, ChainError, TransactionRefused
@@ -143,6 +143,9 @@ class LoggedChain(Generic[T]):
                 self._leave(replaced)
                 self._enter(parsed)
         return parsed.txid
+
+    def broadcast_all(self, raws: Sequence[bytes]) -> list[TransactionRefused | None]:
+        return broadcast_each(self, raws)
 
     def mine(self, blocks: int = 1) -> int:
         with self._lock:

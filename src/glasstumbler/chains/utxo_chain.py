@@ -135,6 +135,26 @@ class UtxoChain:
                 self._accept(tx)
         return tx.txid
 
+    def broadcast_all(self, raws: Sequence[bytes]) -> list[TransactionRefused | None]:
+        """Logged together: a crash before that loses what their senders have stored."""
+        said: list[TransactionRefused | None] = []
+        arrived: list[Tx] = []
+        gone: set[str] = set()
+        with self._lock:
+            for raw in raws:
+                refused = None
+                try:
+                    tx = to_tx(raw)
+                    if tx.txid not in self._pool.entries and tx.txid not in self._view.standing:
+                        gone |= self._pool.accept(tx)
+                        arrived.append(tx)
+                except TransactionRefused as error:
+                    refused = error
+                said.append(refused)
+            self._log.wait([(tx.txid, tx.raw) for tx in arrived if tx.txid in self._pool.entries], gone)
+            self._waiting = None
+        return said
+
     def pay(self, address: str, amount: int) -> str:
         return self.pay_many([Output(self.format.key(address), amount)])
 

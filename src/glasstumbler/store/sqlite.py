@@ -59,13 +59,9 @@ class SqliteStore:
 
     def write(self, unit: Unit[T]) -> T:
         """Run a unit of work and wait until it is on disk. For threads, not for the event loop."""
-        return self.submit(unit).result()
-
-    def submit(self, unit: Unit[T]) -> Future[T]:
-        """The same for a thread that has something to do meanwhile."""
         future: Future[T] = Future()
         self._put(_Waiting(unit, future, None))
-        return future
+        return future.result()
 
     def write_soon(self, unit: Unit[T]) -> asyncio.Future[T]:
         """The same for the event loop: what one of its rounds brings is handed to the writer together, so that the
