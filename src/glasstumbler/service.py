@@ -36,6 +36,7 @@ from glasstumbler.errors import (
     NotATestNetwork,
     OutOfFunds,
     Overloaded,
+    Unavailable,
     UnknownOrder,
     WrongState,
 )
@@ -135,6 +136,8 @@ class Service:
     # -- orders ---------------------------------------------------------------------------------------------------
 
     async def open_mix(self, command: ask.OpenMix, account: str) -> ask.OrderView:
+        if not self.policy.coins:
+            raise Unavailable("none of this service's coins runs here ([lab] chains)")
         chain = self._chains.get(command.coin)
         key_of = chain.format.key if chain is not None else _no_chain
         least = self._least_fees(command.code).get(command.coin, 0) if self.policy.choose_fee else 0
@@ -143,6 +146,8 @@ class Service:
         return await self._open(draft, account)
 
     async def open_swap(self, command: ask.OpenSwap, account: str) -> ask.OrderView:
+        if missing := {"btc", "xmr"} - self._chains.keys():
+            raise Unavailable(f"the swap needs {' and '.join(sorted(missing))}, not run here ([lab] chains)")
         rate = self._rate()
         if command.invoice is not None:
             return await self._open(self._plan_lightning(command.invoice, rate), account)
