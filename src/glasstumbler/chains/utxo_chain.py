@@ -141,18 +141,20 @@ class UtxoChain:
         arrived: list[Tx] = []
         gone: set[str] = set()
         with self._lock:
-            for raw in raws:
-                refused = None
-                try:
-                    tx = to_tx(raw)
-                    if tx.txid not in self._pool.entries and tx.txid not in self._view.standing:
-                        gone |= self._pool.accept(tx)
-                        arrived.append(tx)
-                except TransactionRefused as error:
-                    refused = error
-                said.append(refused)
-            self._log.wait([(tx.txid, tx.raw) for tx in arrived if tx.txid in self._pool.entries], gone)
-            self._waiting = None
+            try:
+                for raw in raws:
+                    refused = None
+                    try:
+                        tx = to_tx(raw)
+                        if tx.txid not in self._pool.entries and tx.txid not in self._view.standing:
+                            gone |= self._pool.accept(tx)
+                            arrived.append(tx)
+                    except TransactionRefused as error:
+                        refused = error
+                    said.append(refused)
+            finally:  # what was accepted waits, whatever befell a later one
+                self._waiting = None
+                self._log.wait([(tx.txid, tx.raw) for tx in arrived if tx.txid in self._pool.entries], gone)
         return said
 
     def pay(self, address: str, amount: int) -> str:
