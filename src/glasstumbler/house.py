@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -19,15 +19,11 @@ import structlog
 from glasstumbler import services, settings
 from glasstumbler.behaviour import Behaviours
 from glasstumbler.chains.base import LabChain, Output
-from glasstumbler.chains.eth import EthChain
-from glasstumbler.chains.keys import KeyRing
-from glasstumbler.chains.lightning import LightningNetwork
-from glasstumbler.chains.monero import MoneroChain
-from glasstumbler.chains.utxo_chain import UtxoChain
 from glasstumbler.clock import Clock, SystemChance
 from glasstumbler.engine import ledger, price
 from glasstumbler.engine.policy import Policy, SwapPolicy
 from glasstumbler.errors import ChainError, SettingsError
+from glasstumbler.ground import CHAINS, ChainName, Chains, open_chains
 from glasstumbler.opening import Opener
 from glasstumbler.pay import Payer
 from glasstumbler.service import Service, Surroundings
@@ -41,15 +37,12 @@ _MOST_ROUNDS = 1_000
 log = structlog.get_logger()
 
 
-ChainName = Literal["btc", "bch", "ltc", "eth", "xmr", "lightning"]
-
-
 class HouseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of the laboratory as a whole."""
 
     rate_limits: Literal["documented", "off"] = "documented"
     """`documented`, or `off` for load tests."""
-    chains: tuple[ChainName, ...] = ("btc", "bch", "ltc", "eth", "xmr", "lightning")
+    chains: tuple[ChainName, ...] = CHAINS
     """Which chains run; a service offers the coins that are there."""
 
 
@@ -75,9 +68,11 @@ class House:
         seed: int | None = None,
         tables: Mapping[str, Any] | None = None,
         store: Path | None = None,
+        chains: Chains | None = None,
     ) -> None:
         """`folder` None: nothing outlives the run. `seed` None: randomness is the system's. `store`: the record's
-        file, by default in the folder."""
+        file, by default in the folder. `chains`: those of another owner, who closes them; by default the house opens
+        its own."""
         self.folder, self.vault, self.clock = folder, vault, clock
         self._seed = seed
         tables = dict(tables or {})
@@ -88,9 +83,9 @@ class House:
         self.policies, dialect_settings = _policies(tables, self.settings.chains)
         self.store = SqliteStore(store or (folder / "record.db" if folder else None))
         self.clock.restore(int(self.store.read(lambda records: records.meta("clock offset")) or 0))
-        self.chains = self._open_chains()
+        self._own = None if chains else self._open_chains()
+        self.chains, self.lightning = (chains or self._own or Chains({}, None))[:2]
         _check_kinds(self.policies, self.chains)
-        self.lightning = self._open_lightning()
         self.behaviours = Behaviours()
         self.rates = Rates(vault.derive("price"), clock)
         self.wallet = Wallet(vault.wallet_seed, self.chains)
@@ -109,26 +104,10 @@ class House:
             return SystemChance()
         return random.Random(f"{self._seed}:{purpose}")  # noqa: S311
 
-    def _open_chains(self) -> dict[str, LabChain]:
-        folder = self.folder / "chains" if self.folder else None
-        ring = KeyRing(self.vault.derive("lab seed"))
-        makers: dict[str, Callable[[], LabChain]] = {
-            "btc": lambda: UtxoChain.open("btc", ring, self.clock, folder),
-            "bch": lambda: UtxoChain.open("bch", ring, self.clock, folder),
-            "ltc": lambda: UtxoChain.open("ltc", ring, self.clock, folder),
-            "eth": lambda: EthChain(ring, self.clock, folder),
-            "xmr": lambda: MoneroChain(ring, self.clock, folder),
-        }
-        return {coin: make() for coin, make in makers.items() if coin in self.settings.chains}
-
-    def _open_lightning(self) -> LightningNetwork | None:
-        if "lightning" not in self.settings.chains:
-            return None
-        folder = self.folder / "chains" if self.folder else None
+    def _open_chains(self) -> Chains:
         payers = [slug for slug, policy in self.policies.items() if "msat" in policy.coins]
-        ring = KeyRing(self.vault.derive("lab seed"))
-        chance = random.Random(self.vault.derive("lightning graph"))  # noqa: S311
-        return LightningNetwork(ring, self.clock, chance, payers, folder)
+        folder = self.folder / "chains" if self.folder else None
+        return open_chains(self.settings.chains, self.vault, self.clock, payers, folder)
 
     def _open_services(self, dialect_settings: Mapping[str, msgspec.Struct]) -> dict[str, Service]:
         around = Surroundings(
@@ -183,10 +162,8 @@ class House:
 
     def close(self) -> None:
         self.store.close()
-        for chain in self.chains.values():
-            chain.close()
-        if self.lightning is not None:
-            self.lightning.close()
+        if self._own is not None:
+            self._own.close()
 
     # -- the first time -------------------------------------------------------------------------------------------
 

@@ -220,14 +220,14 @@ class Service:
             raise WrongState("what was paid buys less than can be sent", "uuid")
 
     def view(self, records: Records, order: Order) -> ask.OrderView:
-        """An order with what its chains say of it now."""
+        """An order with what its chains said of it as far as the record has followed them."""
         now = self._clock.now()
         numbers = {output.payment for output in order.outputs if output.payment is not None}
         payments = records.payments(numbers) if numbers else {}
-        sent = tuple(self._sent(order, payments))
+        sent = tuple(self._sent(records, order, payments))
         return ask.OrderView(order, now, sent, self._confirmations(records, order))
 
-    def _sent(self, order: Order, payments: Mapping[int, Payment]) -> list[ask.Sent]:
+    def _sent(self, records: Records, order: Order, payments: Mapping[int, Payment]) -> list[ask.Sent]:
         found: list[ask.Sent] = []
         for index, output in enumerate(order.outputs):
             payment = payments.get(output.payment or 0)
@@ -236,7 +236,7 @@ class Service:
             if output.state is OutputState.CLAIMED:
                 output.state = OutputState.SENT
             lightning = payment.coin not in self._chains
-            depth = 0 if payment.height is None else self._chains[payment.coin].tip()[0] - payment.height + 1
+            depth = 0 if payment.height is None else _height(records, payment.coin) - payment.height + 1
             amount = output.amount or 0
             found.append(ask.Sent(index, amount, payment.txid, depth, lightning, payment.preimage))
         return found
@@ -245,7 +245,7 @@ class Service:
         if not order.seen or order.seen < plan.needed(order):
             return -1
         live = [d for d in records.deposits_of(order.number) if d.state is not desk.DepositState.GONE]
-        tip = self._chains[order.coin].tip()[0]
+        tip = _height(records, order.coin)
         return min((0 if d.height is None else tip - d.height + 1 for d in live), default=-1)
 
     # -- questions ------------------------------------------------------------------------------------------------
@@ -314,6 +314,11 @@ class Service:
 
     async def fee_info(self, command: ask.AskFees, account: str) -> ask.Fees:
         return ask.Fees({coin: policy.per_output for coin, policy in self.policy.coins.items()})
+
+
+def _height(records: Records, coin: str) -> int:
+    """Of the last block that the record has taken in."""
+    return (records.cursor(coin) or (-1, ""))[0]
 
 
 def _no_chain(address: str) -> bytes:
