@@ -45,7 +45,7 @@ class NoStore:
     def __init__(self, key: KeyRow) -> None:
         self._records = NoRecords(key)
 
-    def read(self, unit: Callable[[Any], Any]) -> Any:
+    async def read_soon(self, unit: Callable[[Any], Any]) -> Any:
         return unit(self._records)
 
     def write_soon(self, unit: Callable[[Any], Any]) -> asyncio.Future[Any]:

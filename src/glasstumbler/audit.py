@@ -27,7 +27,7 @@ from glasstumbler.chains.blocklog import BlockLog
 from glasstumbler.errors import ChainError, PaymentFailed, RecordError, StoreError
 from glasstumbler.house import House
 from glasstumbler.store.records import Records
-from glasstumbler.store.sqlite import reading
+from glasstumbler.store.url import reading
 
 Progress = Callable[[str], None]
 
@@ -59,8 +59,8 @@ class Report(NamedTuple):
         return [*map(str, self.differences), f"{len(self.differences)} differences in {size}"]
 
 
-def audit(folder: Path, progress: Progress | None = None, store: Path | None = None) -> Report:
-    """Of a folder, also while it is in use. `store`: the record's file, by default in the folder."""
+def audit(folder: Path, progress: Progress | None = None, store: str | Path | None = None) -> Report:
+    """Of a folder, also while it is in use. `store`: the record's address, by default a file in the folder."""
     with ExitStack() as open_files:
         records = open_files.enter_context(reading(store or folder / "record.db"))
         chains: dict[str, Blocks] = {}

@@ -22,8 +22,9 @@ from glasstumbler import __version__, services, settings
 from glasstumbler.clock import RealClock
 from glasstumbler.engine import ledger, letter
 from glasstumbler.errors import GlassTumblerError, SettingsError, StoreError
+from glasstumbler.store.base import Store
 from glasstumbler.store.records import KeyRow, Records
-from glasstumbler.store.sqlite import SqliteStore
+from glasstumbler.store.url import open_store
 from glasstumbler.vault import Vault, key_row, new_key
 
 if TYPE_CHECKING:  # what only `serve` needs is loaded there: the other commands answer sooner
@@ -259,12 +260,12 @@ def _only_one(data: Path) -> Iterator[None]:
         yield
 
 
-def _folder_store(data: Path, make: bool = False) -> tuple[Vault, SqliteStore]:
+def _folder_store(data: Path, make: bool = False) -> tuple[Vault, Store]:
     vault = Vault.of_folder(data, make)
-    return vault, SqliteStore(data / "record.db")
+    return vault, open_store(data / "record.db")
 
 
-def _now(store: SqliteStore) -> int:
+def _now(store: Store) -> int:
     """The laboratory's time, which may be ahead of the machine's."""
     clock = RealClock()
     clock.restore(int(store.read(lambda records: records.meta("clock offset")) or 0))
@@ -278,7 +279,7 @@ def _need_keys(service: str) -> None:
         raise SettingsError(f"{service} has no keys; these have: {', '.join(_SERVICES_WITH_KEYS)}")
 
 
-def _find_key(store: SqliteStore, service: str, key: str) -> KeyRow:
+def _find_key(store: Store, service: str, key: str) -> KeyRow:
     wanted = key_row(service, key, 0).key_hash
     for row in store.read(lambda records: records.keys()):
         if row.service == service and (row.id == key or row.key_hash == wanted):

@@ -24,8 +24,8 @@ from glasstumbler.engine.order import Order, OutputState, State
 from glasstumbler.engine.payment import Payment, PaymentState
 from glasstumbler.engine.policy import Policy
 from glasstumbler.errors import NoFunds, PaymentFailed, Rejection, TransactionRefused
+from glasstumbler.store.base import Store
 from glasstumbler.store.records import Records
-from glasstumbler.store.sqlite import SqliteStore
 from glasstumbler.wallet import Wallet
 
 _PAGE = 200
@@ -62,7 +62,7 @@ class _Page(NamedTuple):
 class Payer:
     def __init__(
         self,
-        store: SqliteStore,
+        store: Store,
         chains: Mapping[str, Chain],
         policies: Mapping[str, Policy],
         wallet: Wallet,

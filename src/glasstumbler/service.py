@@ -43,8 +43,8 @@ from glasstumbler.errors import (
 from glasstumbler.limits import Limiter
 from glasstumbler.money import text
 from glasstumbler.opening import Opener
+from glasstumbler.store.base import Store
 from glasstumbler.store.records import Records
-from glasstumbler.store.sqlite import SqliteStore
 from glasstumbler.vault import Vault, key_row
 
 _MOST_WAITING = 2_000
@@ -70,7 +70,7 @@ class Rates(Protocol):
 class Surroundings(NamedTuple):
     """What all services share."""
 
-    store: SqliteStore
+    store: Store
     chains: Mapping[str, Chain]
     lightning: Lightning | None
     rates: Rates
@@ -99,7 +99,7 @@ class Service:
                 return call
             if self._around.behaviours.of(self.slug).maintenance:
                 self._refuse_in_maintenance(call)
-            account = self._account(call)
+            account = await self._account(call)
             self._limiter.take(call.limit, request.peer)
             result = await self.answer(call.command, account.id if account else "")
             return self.dialect.write(call, result, account)
@@ -120,13 +120,13 @@ class Service:
         if not self.dialect.endpoints[call.endpoint].in_maintenance:
             raise Maintenance("the service is under maintenance")
 
-    def _account(self, call: ask.Call) -> ask.Account | None:
+    async def _account(self, call: ask.Call) -> ask.Account | None:
         if not call.private:
             return None
         if not call.key:
             raise KeyMissing("the API key is missing")
         wanted = key_row(self.slug, call.key, 0)
-        row = self._store.read(lambda records: records.key(self.slug, wanted.key_hash))
+        row = await self._store.read_soon(lambda records: records.key(self.slug, wanted.key_hash))
         if row is None:
             raise KeyMissing("the API key is not known")
         if row.blocked:
@@ -140,7 +140,7 @@ class Service:
             raise Unavailable("none of this service's coins runs here ([lab] chains)")
         chain = self._chains.get(command.coin)
         key_of = chain.format.key if chain is not None else _no_chain
-        least = self._least_fees(command.code).get(command.coin, 0) if self.policy.choose_fee else 0
+        least = (await self._least_fees(command.code)).get(command.coin, 0) if self.policy.choose_fee else 0
         dust = chain.format.dust if chain is not None else 0
         draft = desk.plan_mix(command, self.policy, key_of, least, dust, self._opener.chance)
         return await self._open(draft, account)
@@ -156,7 +156,7 @@ class Service:
             url, address, sat = payment_url.resolve(command.payment_url, form, self._clock.now())
             command = msgspec.structs.replace(command, address=address, amount=text(sat, "btc"), payment_url=url)
         draft = swaps.plan_on_chain(command, self._swap, rate, form)
-        self._check_funds(draft.swap.amount if draft.swap else 0)
+        await self._check_funds(draft.swap.amount if draft.swap else 0)
         return await self._open(draft, account)
 
     def _plan_lightning(self, given: str, rate: int) -> desk.Draft:
@@ -175,14 +175,15 @@ class Service:
         log.info("order", service=self.slug, order=order.id, coin=order.coin)
         return ask.OrderView(order, now)
 
-    def _check_funds(self, sat: int) -> None:
+    async def _check_funds(self, sat: int) -> None:
         """The swap pays from its own coins: more than they are cannot be promised."""
-        ready = self._store.read(lambda records: records.ready_coins(self.slug, "btc", self.policy.max_inputs))
+        most = self.policy.max_inputs
+        ready = await self._store.read_soon(lambda records: records.ready_coins(self.slug, "btc", most))
         if sum(coin.amount for coin in ready) <= sat:
             raise OutOfFunds("the service has not enough coins for this order")
 
     async def find_order(self, command: ask.FindOrder, account: str) -> ask.OrderView:
-        return self._store.read(lambda records: self.view(records, self._mine(records, command.id, account)))
+        return await self._store.read_soon(lambda records: self.view(records, self._mine(records, command.id, account)))
 
     def _mine(self, records: Records, name: str, account: str) -> Order:
         order = records.order(self.slug, name)
@@ -196,7 +197,7 @@ class Service:
             views = tuple(self.view(records, order) for order in orders)
             return ask.Page(views, records.count_orders(self.slug, account), command.limit, command.offset)
 
-        return self._store.read(read)
+        return await self._store.read_soon(read)
 
     async def accept_partial(self, command: ask.AcceptPartial, account: str) -> ask.OrderView:
         now = self._clock.now()
@@ -264,11 +265,11 @@ class Service:
             raise NoRoute("there is no Lightning network here", "ln_invoice")
         return self._around.lightning.check_route(invoice, self.slug)
 
-    def _least_fees(self, code: str | None) -> dict[str, int]:
+    async def _least_fees(self, code: str | None) -> dict[str, int]:
         """The lowest service fee in each coin, ppm; a code's volume takes its discount off."""
         volume: dict[str, int] = {}
         if code is not None:
-            known = self._store.read(lambda records: records.code(self.slug, code))
+            known = await self._store.read_soon(lambda records: records.code(self.slug, code))
             if known is None:
                 raise Malformed("no such code", "bm_code")
             volume = known.volume
@@ -310,7 +311,7 @@ class Service:
         return True
 
     async def code_info(self, command: ask.AskCode, account: str) -> ask.Fees:
-        return ask.Fees(self._least_fees(command.code))
+        return ask.Fees(await self._least_fees(command.code))
 
     async def fee_info(self, command: ask.AskFees, account: str) -> ask.Fees:
         return ask.Fees({coin: policy.per_output for coin, policy in self.policy.coins.items()})

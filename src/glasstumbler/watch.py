@@ -12,8 +12,8 @@ from glasstumbler.chains.base import Block, Chain
 from glasstumbler.clock import Clock
 from glasstumbler.engine.policy import Policy
 from glasstumbler.errors import ChainError
+from glasstumbler.store.base import Store
 from glasstumbler.store.records import Records
-from glasstumbler.store.sqlite import SqliteStore
 from glasstumbler.turn import Turn, arrivals
 
 _KEEP_BLOCKS = 500
@@ -23,7 +23,7 @@ _KEEP_BLOCKS = 500
 class Watch:
     """Follows one chain."""
 
-    def __init__(self, store: SqliteStore, chain: Chain, policies: Mapping[str, Policy], clock: Clock) -> None:
+    def __init__(self, store: Store, chain: Chain, policies: Mapping[str, Policy], clock: Clock) -> None:
         self._store, self._chain, self._policies, self._clock = store, chain, policies, clock
         self._coin = chain.coin
         self._known: set[str] | None = None

@@ -16,17 +16,17 @@ import pytest
 from glasstumbler.engine import ledger
 from glasstumbler.engine.ledger import Entry
 from glasstumbler.errors import GlassTumblerError, RecordError, StoreError
+from glasstumbler.store.base import Store
 from glasstumbler.store.records import Code, Records
-from glasstumbler.store.sqlite import SqliteStore
+from glasstumbler.store.url import open_store
 
 WRITER = """
 import sys
-from pathlib import Path
-from {module} import {open} as open_store
+from glasstumbler.store.url import open_store
 from tests.store.contract import add_code
-store = open_store(Path(sys.argv[1]))
+store = open_store(sys.argv[1])
 for turn in range(int(sys.argv[2])):
-    print(store.write(add_code(f"{{sys.argv[3]}}-{{turn}}")), flush=True)
+    print(store.write(add_code(f"{sys.argv[3]}-{turn}")), flush=True)
 store.close()
 """
 
@@ -59,38 +59,30 @@ def check_record(records: Records) -> list[str]:
 
 
 class StoreContract:
-    module, opener = "glasstumbler.store.sqlite", "SqliteStore"
-
-    def open(self, place: Path) -> SqliteStore:
-        return SqliteStore(place)
+    """A class for a store gives the fixture `place`: the address of a new record for each test."""
 
     @pytest.fixture
-    def place(self, tmp_path: Path) -> Path:
-        return tmp_path / "record.db"
-
-    @pytest.fixture
-    def store(self, place: Path) -> Iterator[SqliteStore]:
-        made = self.open(place)
+    def store(self, place: str) -> Iterator[Store]:
+        made = open_store(place)
         yield made
         made.close()
 
-    def writer(self, place: Path, count: int, name: str) -> subprocess.Popen[str]:
-        script = WRITER.format(module=self.module, open=self.opener)
-        command = [sys.executable, "-c", script, str(place), str(count), name]
+    def writer(self, place: str, count: int, name: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", WRITER, place, str(count), name]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
 
     # -- one writer -------------------------------------------------------------------------------------------------
 
-    def test_a_new_record_is_empty(self, store: SqliteStore) -> None:
+    def test_a_new_record_is_empty(self, store: Store) -> None:
         assert store.read(lambda records: records.head()) == (0, ledger.GENESIS_HASH)
         assert store.read(check_record) == []
 
-    def test_what_was_acknowledged_is_read_at_once(self, store: SqliteStore) -> None:
+    def test_what_was_acknowledged_is_read_at_once(self, store: Store) -> None:
         for number in range(1, 6):
             assert store.write(add_code(f"c{number}")) == number
             assert len(store.read(check_record)) == number
 
-    def test_a_result_comes_only_after_the_commit(self, store: SqliteStore, place: Path) -> None:
+    def test_a_result_comes_only_after_the_commit(self, store: Store, place: str) -> None:
         """While a unit runs, nobody else sees what it wrote; when its result is out, everybody does."""
         wrote, go_on = threading.Event(), threading.Event()
 
@@ -107,12 +99,12 @@ class StoreContract:
             assert not result.done()
             go_on.set()
             result.result(10)
-        other = self.open(place)
+        other = open_store(place)
         assert other.read(check_record) == ["slow"]
         other.close()
 
     @pytest.mark.parametrize("postings", [[("coins", "btc", 1)], [("coins", "btc", 1), ("order:1", "ltc", -1)]])
-    def test_an_entry_out_of_balance_changes_nothing(self, store: SqliteStore, postings: list) -> None:
+    def test_an_entry_out_of_balance_changes_nothing(self, store: Store, postings: list) -> None:
         def unit(records: Records) -> None:
             records.put_code(Code(records.next("code"), "bestmixer", "x"))
             records.append(Entry("x", 0, "bestmixer", postings=[ledger.Posting(*posting) for posting in postings]))
@@ -122,12 +114,12 @@ class StoreContract:
         assert store.write(add_code("next")) == 1, "the number is free again"
         assert store.read(check_record) == ["next"]
 
-    def test_documents_without_an_entry_fail(self, store: SqliteStore) -> None:
+    def test_documents_without_an_entry_fail(self, store: Store) -> None:
         with pytest.raises(RecordError, match="outside the record"):
             store.write(lambda records: records.put_code(Code(records.next("code"), "bestmixer", "silent")))
         assert store.read(check_record) == []
 
-    def test_reading_cannot_write(self, store: SqliteStore) -> None:
+    def test_reading_cannot_write(self, store: Store) -> None:
         def unit(records: Records) -> None:
             add_code("x")(records)
             records.flush()
@@ -136,7 +128,14 @@ class StoreContract:
             store.read(unit)
         assert store.read(check_record) == []
 
-    def test_a_snapshot_stands_still(self, store: SqliteStore) -> None:
+    def test_the_event_loop_reads_what_was_acknowledged(self, store: Store) -> None:
+        async def ask() -> list[list[str]]:
+            await asyncio.gather(*(store.write_soon(add_code(f"c{turn}")) for turn in range(3)))
+            return await asyncio.gather(*(store.read_soon(check_record) for _ in range(20)))
+
+        assert asyncio.run(ask()) == [["c0", "c1", "c2"]] * 20
+
+    def test_a_snapshot_stands_still(self, store: Store) -> None:
         store.write(add_code("before"))
         with store.snapshot() as records:
             assert check_record(records) == ["before"]
@@ -146,7 +145,7 @@ class StoreContract:
 
     # -- many writers -----------------------------------------------------------------------------------------------
 
-    def test_threads_and_the_event_loop_together(self, store: SqliteStore) -> None:
+    def test_threads_and_the_event_loop_together(self, store: Store) -> None:
         def fail(records: Records) -> int:
             add_code("never")(records)
             raise GlassTumblerError("no")
@@ -169,7 +168,7 @@ class StoreContract:
         kept = set(store.read(check_record))
         assert len(kept) == 128 and "never" not in kept
 
-    def test_two_processes_share_one_record(self, store: SqliteStore, place: Path) -> None:
+    def test_two_processes_share_one_record(self, store: Store, place: str) -> None:
         begun = [self.writer(place, 40, name) for name in "ab"]
         mine = [store.write(add_code(f"c-{turn}")) for turn in range(40)]
         theirs = [process.communicate(timeout=60)[0].split() for process in begun]
@@ -177,19 +176,54 @@ class StoreContract:
         assert sorted([*mine, *(int(number) for part in theirs for number in part)]) == list(range(1, 121))
         assert len(set(store.read(check_record))) == 120
 
+    # -- tasks ------------------------------------------------------------------------------------------------------
+
+    def test_a_task_is_held_by_one(self, store: Store) -> None:
+        with ThreadPoolExecutor(1) as threads:
+
+            def other(name: str) -> bool:
+                with store.hold(name) as held:
+                    return held
+
+            with store.hold("pay") as mine:
+                assert mine
+                assert not threads.submit(other, "pay").result(10)
+                assert threads.submit(other, "watch btc").result(10), "another task is free"
+            assert threads.submit(other, "pay").result(10)
+
+    def test_a_task_is_waited_for(self, store: Store) -> None:
+        """Whoever waits gets it only after the other's block has ended; twenty turns by four lose none."""
+        turns = []
+
+        def take(_: int) -> bool:
+            with store.hold("pay", wait=True) as held:
+                before = len(turns)
+                turns.append(before)
+                return held and turns[-1] == before == len(turns) - 1
+
+        with ThreadPoolExecutor(4) as threads:
+            assert all(threads.map(take, range(20)))
+        assert turns == list(range(20))
+
+    def test_a_task_is_given_up_after_an_error(self, store: Store) -> None:
+        for _ in range(2):
+            with pytest.raises(ValueError, match="no"), store.hold("pay") as held:
+                assert held
+                raise ValueError("no")
+
     # -- ends and beginnings ----------------------------------------------------------------------------------------
 
-    def test_the_chain_goes_on_after_reopening(self, place: Path) -> None:
+    def test_the_chain_goes_on_after_reopening(self, place: str) -> None:
         for turn in range(3):
-            store = self.open(place)
+            store = open_store(place)
             assert store.write(add_code(f"c{turn}")) == turn + 1
             store.close()
-        store = self.open(place)
+        store = open_store(place)
         assert store.read(check_record) == ["c0", "c1", "c2"]
         store.close()
 
-    def test_closing_finishes_what_was_put_in(self, place: Path) -> None:
-        store = self.open(place)
+    def test_closing_finishes_what_was_put_in(self, place: str) -> None:
+        store = open_store(place)
 
         async def ask() -> list[asyncio.Future[int]]:
             begun = [store.write_soon(add_code(f"c{turn}")) for turn in range(50)]
@@ -201,12 +235,12 @@ class StoreContract:
         store.close()
         with pytest.raises(StoreError, match="closed"):
             store.write(add_code("late"))
-        again = self.open(place)
+        again = open_store(place)
         assert len(again.read(check_record)) == 50
         again.close()
 
     @pytest.mark.parametrize("acknowledged", [1, 7, 40])
-    def test_a_writer_that_is_killed_keeps_what_it_acknowledged(self, place: Path, acknowledged: int) -> None:
+    def test_a_writer_that_is_killed_keeps_what_it_acknowledged(self, place: str, acknowledged: int) -> None:
         process = self.writer(place, 100_000, "k")
         assert process.stdout is not None
         said = [int(process.stdout.readline()) for _ in range(acknowledged)]
@@ -214,7 +248,7 @@ class StoreContract:
         said += [int(line) for line in process.stdout.read().splitlines(keepends=True) if line[-1] == "\n"]
         process.wait(30)
         process.stdout.close()
-        store = self.open(place)
+        store = open_store(place)
         kept = store.read(check_record)
         assert said == list(range(1, len(said) + 1))
         assert len(said) <= len(kept) <= len(said) + 1, "at most one unit was on its way"

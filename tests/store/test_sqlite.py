@@ -15,7 +15,9 @@ from tests.store.contract import StoreContract, add_code, check_record
 
 
 class TestSqlite(StoreContract):
-    pass
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path}/record.db"
 
 
 def some_record(path: Path) -> Path:
