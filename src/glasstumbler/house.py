@@ -27,6 +27,7 @@ from glasstumbler.ground import CHAINS, ChainName, Chains, open_chains
 from glasstumbler.opening import Opener
 from glasstumbler.pay import Payer
 from glasstumbler.service import Service, Surroundings
+from glasstumbler.store.base import Store
 from glasstumbler.store.records import Records, Watched
 from glasstumbler.store.url import open_store
 from glasstumbler.vault import Vault, key_row
@@ -67,12 +68,12 @@ class House:
         clock: Clock,
         seed: int | None = None,
         tables: Mapping[str, Any] | None = None,
-        store: str | Path | None = None,
+        store: Store | str | Path | None = None,
         chains: Chains | None = None,
     ) -> None:
         """`folder` None: nothing outlives the run. `seed` None: randomness is the system's. `store`: the record's
-        address, by default a file in the folder. `chains`: those of another owner, who closes them; by default the
-        house opens its own."""
+        address, by default a file in the folder, or the store itself. `chains`: those of another owner, who closes
+        them; by default the house opens its own."""
         self.folder, self.vault, self.clock = folder, vault, clock
         self._seed = seed
         tables = dict(tables or {})
@@ -81,7 +82,8 @@ class House:
         if unknown:
             raise SettingsError(f"no service is called {unknown[0]!r}; known: lab, {', '.join(services.SERVICES)}")
         self.policies, dialect_settings = _policies(tables, self.settings.chains)
-        self.store = open_store(store or (folder / "record.db" if folder else None))
+        place = store or (folder / "record.db" if folder else None)
+        self.store = open_store(place) if place is None or isinstance(place, str | Path) else place
         self.clock.restore(int(self.store.read(lambda records: records.meta("clock offset")) or 0))
         self._own = None if chains else self._open_chains()
         self.chains, self.lightning = (chains or self._own or Chains({}, None))[:2]

@@ -33,7 +33,7 @@ VERSION = 1
 """Of the schema: the number of the last migration."""
 
 
-class _Waiting(NamedTuple):
+class Waiting(NamedTuple):
     unit: Unit[Any]
     future: Future[Any] | asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop | None
@@ -42,27 +42,35 @@ class _Waiting(NamedTuple):
 class SqliteStore:
     """`path` None: in a temporary folder that goes with it, for runs that leave only their dataset behind."""
 
+    _kind = sqlite3.Connection
+
     def __init__(self, path: Path | None) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="glasstumbler-") if path is None else None
         self._target = path or Path(self._temporary.name if self._temporary else "") / "record.db"
         self._local = threading.local()
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._rounds: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
+        self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
+        self._rounds: dict[asyncio.AbstractEventLoop, list[Waiting]] = {}
         self._reader_lock = threading.Lock()
         self._readers: list[sqlite3.Connection] = []
         self._tasks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._closed = False
         writer = self._connect()
         _migrate(writer)
+        self._begin(writer)
+
+    def _begin(self, writer: sqlite3.Connection) -> None:
+        """From here on, the writer's connection is its thread's alone."""
         self._thread = threading.Thread(target=self._write_groups, args=(writer,), name="store-writer", daemon=True)
         self._thread.start()
-        self._closed = False
 
     # -- writing --------------------------------------------------------------------------------------------------
 
     def write(self, unit: Unit[T]) -> T:
         """Run a unit of work and wait until it is on disk. For threads, not for the event loop."""
+        if self._closed:
+            raise StoreError("the store is closed")
         future: Future[T] = Future()
-        self._put(_Waiting(unit, future, None))
+        self._put([Waiting(unit, future, None)])
         return future.result()
 
     def write_soon(self, unit: Unit[T]) -> asyncio.Future[T]:
@@ -76,35 +84,33 @@ class SqliteStore:
         if round_ is None:
             round_ = self._rounds[loop] = []
             loop.call_soon(self._hand_over, loop)
-        round_.append(_Waiting(unit, future, loop))
+        round_.append(Waiting(unit, future, loop))
         return future
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
-        for waiting in self._rounds.pop(loop):
-            if self._closed:
-                _set(waiting.future, None, StoreError("the store is closed"))
-            else:
-                self._queue.put(waiting)
+        waiting = self._rounds.pop(loop)
+        if self._closed:
+            deliver(waiting, [(None, StoreError("the store is closed"))] * len(waiting))
+        else:
+            self._put(waiting)
 
     def waiting(self) -> int:
         """Units that wait for the writer."""
         return self._queue.qsize()
 
-    def _put(self, waiting: _Waiting) -> None:
-        if self._closed:
-            raise StoreError("the store is closed")
-        self._queue.put(waiting)
+    def _put(self, waiting: list[Waiting]) -> None:
+        for each in waiting:
+            self._queue.put(each)
 
     def _write_groups(self, connection: sqlite3.Connection) -> None:
         while (first := self._queue.get()) is not None:
             group, last = self._gather(first)
-            outcomes = _commit(connection, group)
-            _deliver(group, outcomes)
+            deliver(group, commit(connection, group))
             if last:
                 break
         connection.close()
 
-    def _gather(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
+    def _gather(self, first: Waiting) -> tuple[list[Waiting], bool]:
         group = [first]
         while len(group) < _GROUP:
             try:
@@ -182,6 +188,7 @@ class SqliteStore:
                 isolation_level=None,
                 check_same_thread=False,
                 cached_statements=256,
+                factory=self._kind,
             )
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {'OFF' if self._temporary else 'FULL'}")
@@ -213,7 +220,7 @@ def reading(path: Path) -> Iterator[Records]:
         connection.close()
 
 
-def _commit(connection: sqlite3.Connection, group: list[_Waiting]) -> list[tuple[Any, BaseException | None]]:
+def commit(connection: sqlite3.Connection, group: list[Waiting]) -> list[tuple[Any, BaseException | None]]:
     """Run the units in one transaction: (result, error) of each.
 
     Nearly always all units succeed, so they first run together; if one fails, they run again, each in a savepoint.
@@ -226,10 +233,10 @@ def _commit(connection: sqlite3.Connection, group: list[_Waiting]) -> list[tuple
 
 
 _Outcomes = list[tuple[Any, BaseException | None]]
-_Runner = Callable[[sqlite3.Connection, list["_Waiting"]], "_Outcomes | None"]
+_Runner = Callable[[sqlite3.Connection, list["Waiting"]], "_Outcomes | None"]
 
 
-def _attempt(connection: sqlite3.Connection, group: list[_Waiting], run: _Runner) -> _Outcomes | None:
+def _attempt(connection: sqlite3.Connection, group: list[Waiting], run: _Runner) -> _Outcomes | None:
     """None if the units have to be run another way; nothing stands then."""
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -243,7 +250,7 @@ def _attempt(connection: sqlite3.Connection, group: list[_Waiting], run: _Runner
     return outcomes
 
 
-def _run_together(connection: sqlite3.Connection, group: list[_Waiting]) -> _Outcomes | None:
+def _run_together(connection: sqlite3.Connection, group: list[Waiting]) -> _Outcomes | None:
     records = Records(connection)
     outcomes: _Outcomes = []
     try:
@@ -258,7 +265,7 @@ def _run_together(connection: sqlite3.Connection, group: list[_Waiting]) -> _Out
     return outcomes
 
 
-def _run_apart(connection: sqlite3.Connection, group: list[_Waiting]) -> _Outcomes:
+def _run_apart(connection: sqlite3.Connection, group: list[Waiting]) -> _Outcomes:
     return [_run_unit(connection, waiting.unit) for waiting in group]
 
 
@@ -279,7 +286,7 @@ def _run_unit(connection: sqlite3.Connection, unit: Unit[Any]) -> tuple[Any, Bas
     return result, None
 
 
-def _deliver(group: list[_Waiting], outcomes: list[tuple[Any, BaseException | None]]) -> None:
+def deliver(group: list[Waiting], outcomes: list[tuple[Any, BaseException | None]]) -> None:
     """Hand results over: one wake-up of the event loop for the whole group."""
     soon: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any, BaseException | None]]] = {}
     for waiting, (result, error) in zip(group, outcomes, strict=True):
