@@ -24,7 +24,7 @@ audit audit_chain audit_record
 lab
 house
 service
-watch turn accounts pay claim opening swap payment_url wallet limits ground vault behaviour
+watch turn accounts pay claim opening swap payment_url wallet limits sharing ground vault agreed behaviour
 services
 dialects
 store

@@ -10,6 +10,7 @@ GlassTumblerError
 ├── ChainError                 a chain or node failed us
 │   ├── TransactionRefused     not accepted to the mempool: carries a reason code
 │   ├── BlockRefused           our own block was judged invalid
+│   ├── HostGone               the process that held the chains went away in the middle of a call
 │   └── PaymentFailed          a Lightning payment did not go through
 ├── NoFunds                    a wallet has too few spendable coins
 ├── Rejection                  the request is at fault: carries `field` and a text
@@ -87,10 +88,14 @@ class TransactionRefused(ChainError):
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(f"transaction refused ({reason}): {text}")
-        self.reason = reason
+        self.reason, self.text = reason, text
 
 
 class BlockRefused(ChainError):
+    pass
+
+
+class HostGone(ChainError):
     pass
 
 

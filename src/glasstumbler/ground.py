@@ -24,10 +24,12 @@ CHAINS: tuple[ChainName, ...] = get_args(ChainName)
 class Lightning(Protocol):
     """The Lightning network, wherever it runs. See chains/lightning.py."""
 
-    network: str
-    node: str
-    model: bool
-
+    @property
+    def network(self) -> str: ...
+    @property
+    def node(self) -> str: ...
+    @property
+    def model(self) -> bool: ...
     def invoice(self, amount_msat: int, expiry: int = ..., description: str = ...) -> str: ...
     def check_route(self, invoice: str, payer: str) -> Route: ...
     def pay(self, payer: str, invoice: str, key: str) -> LightningPayment: ...
@@ -45,6 +47,38 @@ class Chains(NamedTuple):
             chain.close()
         if self.lightning is not None:
             self.lightning.close()
+
+
+class Ground(Protocol):
+    """Chains and whose they are."""
+
+    @property
+    def chains(self) -> Chains: ...
+    @property
+    def holding(self) -> bool:
+        """Whether this process is the one that has the chains: it alone mines in time."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Own:
+    """Chains of this process alone."""
+
+    holding = True
+
+    def __init__(self, chains: Chains) -> None:
+        self.chains = chains
+
+    def close(self) -> None:
+        self.chains.close()
+
+
+class Lent(Own):
+    """Chains that somebody else closes."""
+
+    def close(self) -> None:
+        pass
 
 
 def open_chains(

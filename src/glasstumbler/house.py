@@ -17,16 +17,18 @@ import msgspec
 import structlog
 
 from glasstumbler import services, settings
-from glasstumbler.behaviour import Behaviours
+from glasstumbler.agreed import Agreed, Rates
+from glasstumbler.behaviour import Behaviour, Behaviours
 from glasstumbler.chains.base import LabChain, Output
 from glasstumbler.clock import Clock, SystemChance
-from glasstumbler.engine import ledger, price
-from glasstumbler.engine.policy import Policy, SwapPolicy
+from glasstumbler.engine import ledger
+from glasstumbler.engine.policy import Policy
 from glasstumbler.errors import ChainError, SettingsError
-from glasstumbler.ground import CHAINS, ChainName, Chains, open_chains
+from glasstumbler.ground import CHAINS, ChainName, Chains, Ground, Lent, Own, open_chains
 from glasstumbler.opening import Opener
 from glasstumbler.pay import Payer
 from glasstumbler.service import Service, Surroundings
+from glasstumbler.sharing import Sharing
 from glasstumbler.store.base import Store
 from glasstumbler.store.records import Records, Watched
 from glasstumbler.store.url import open_store
@@ -45,19 +47,6 @@ class HouseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`documented`, or `off` for load tests."""
     chains: tuple[ChainName, ...] = CHAINS
     """Which chains run; a service offers the coins that are there."""
-
-
-class Rates:
-    """The price of 1 XMR: a seeded walk over time, until the laboratory sets it."""
-
-    def __init__(self, seed: bytes, clock: Clock) -> None:
-        self._seed, self._clock = seed, clock
-        self.fixed: int | None = None
-
-    def rate(self, swap: SwapPolicy) -> int:
-        if self.fixed is not None:
-            return self.fixed
-        return price.rate(self._seed, self._clock.now(), swap.base_rate, swap.swing_ppm)
 
 
 class House:
@@ -84,18 +73,19 @@ class House:
         self.policies, dialect_settings = _policies(tables, self.settings.chains)
         place = store or (folder / "record.db" if folder else None)
         self.store = open_store(place) if place is None or isinstance(place, str | Path) else place
-        self.clock.restore(int(self.store.read(lambda records: records.meta("clock offset")) or 0))
-        self._own = None if chains else self._open_chains()
-        self.chains, self.lightning = (chains or self._own or Chains({}, None))[:2]
-        _check_kinds(self.policies, self.chains)
         self.behaviours = Behaviours()
         self.rates = Rates(vault.derive("price"), clock)
+        self._agreed = Agreed(self.store, clock, self.behaviours, self.rates)
+        self.ground = Lent(chains) if chains else self._open_ground()
+        self.chains, self.lightning = self.ground.chains
+        _check_kinds(self.policies, self.chains)
         self.wallet = Wallet(vault.wallet_seed, self.chains)
-        self._watches = [Watch(self.store, chain, self.policies, clock) for chain in self.chains.values()]
+        watches = {coin: Watch(self.store, chain, self.policies, clock) for coin, chain in self.chains.items()}
         self._payer = Payer(
             self.store, self.chains, self.policies, self.wallet, clock, self._chance("coins"), self.behaviours,
             self.lightning,
         )  # fmt: skip
+        self._tasks = {f"watch {coin}": watch.sync for coin, watch in watches.items()} | self._payer.tasks()
         self.services = self._open_services(dialect_settings)
         self._turning = threading.Lock()
 
@@ -106,10 +96,12 @@ class House:
             return SystemChance()
         return random.Random(f"{self._seed}:{purpose}")  # noqa: S311
 
-    def _open_chains(self) -> Chains:
+    def _open_ground(self) -> Ground:
         payers = [slug for slug, policy in self.policies.items() if "msat" in policy.coins]
         folder = self.folder / "chains" if self.folder else None
-        return open_chains(self.settings.chains, self.vault, self.clock, payers, folder)
+        if folder is not None and self.store.shared:
+            return Sharing(folder, self.vault, self.clock, self.settings.chains, payers)
+        return Own(open_chains(self.settings.chains, self.vault, self.clock, payers, folder))
 
     def _open_services(self, dialect_settings: Mapping[str, msgspec.Struct]) -> dict[str, Service]:
         around = Surroundings(
@@ -129,20 +121,27 @@ class House:
     def start(self) -> None:
         """First keys and the services' own coins, where they are not there yet; then catch up."""
         self.turn()
-        for slug, policy in self.policies.items():
-            self._give_first_key(slug)
-            for coin in policy.coins:
-                self._give_float(slug, coin)
+        with self.store.hold("start", wait=True):  # processes that start together give once
+            for slug, policy in self.policies.items():
+                self._give_first_key(slug)
+                for coin in policy.coins:
+                    self._give_float(slug, coin)
         self.turn()
 
-    def turn(self) -> None:
-        """Until nothing moves: chains are watched, what is due is paid."""
+    def turn(self, wait: bool = True) -> None:
+        """Until nothing moves: chains are watched, what is due is paid. What another process is at is waited for, or
+        else left to it."""
         with self._turning:
+            self._agreed.follow()
             for _ in range(_MOST_ROUNDS):
-                moved = [watch.sync() for watch in self._watches]
-                if not (self._payer.run() or any(moved)):
+                moved = [self._do(name, wait) for name in self._tasks]
+                if not any(moved):
                     return
             raise ChainError("the laboratory does not come to rest")
+
+    def _do(self, name: str, wait: bool) -> bool:
+        with self.store.hold(name, wait) as mine:
+            return mine and self._tasks[name]()
 
     def advance(self, seconds: int) -> int:
         """Let time pass; everything due on the way happens at its own time. The new time."""
@@ -153,10 +152,17 @@ class House:
         return goal
 
     def _pass_time(self, seconds: int) -> None:
-        self.clock.advance(seconds)
-        offset = str(self.clock.offset)
-        self.store.write(lambda records: records.set_meta("clock offset", offset))
+        self._agreed.advance(seconds)
         self.turn()
+
+    def behave(self, slug: str, behaviour: Behaviour) -> None:
+        """What a service is to do wrong from now on."""
+        self._agreed.behave(slug, behaviour)
+        self.turn()
+
+    def set_price(self, rate: int | None) -> None:
+        """Sat for 1 XMR; None: the price follows its walk again."""
+        self._agreed.set_price(rate)
 
     def _next_due(self, goal: int) -> int | None:
         wake = self.store.read(lambda records: records.next_wake(self.clock.now()))
@@ -164,8 +170,7 @@ class House:
 
     def close(self) -> None:
         self.store.close()
-        if self._own is not None:
-            self._own.close()
+        self.ground.close()
 
     # -- the first time -------------------------------------------------------------------------------------------
 

@@ -76,12 +76,10 @@ class Payer:
         self._looked: dict[str, int] = {}
         """Height of each chain when all its waiting payments were last looked at."""
 
-    def run(self) -> bool:
-        """Do everything that is due; True if anything was done."""
-        moved = self._claim_all()
-        moved = self._sweep_all() or moved
-        moved = self._send_all() or moved
-        return self._send_lightning() or moved
+    def tasks(self) -> dict[str, Callable[[], bool]]:
+        """Everything that may be due, by name, in the order in which it is done; True if anything was."""
+        sending = {f"send {coin}": partial(self._send, coin) for coin in self._chains}
+        return {"claim": self._claim_all, "sweep": self._sweep_all, **sending, "send msat": self._send_lightning}
 
     # -- claiming -------------------------------------------------------------------------------------------------
 
@@ -92,7 +90,7 @@ class Payer:
         while (page := self._store.write(partial(self._claim_page, now, after))).last is not None:
             after = page.last
             for coin, raws in page.signed.items():
-                self._chains[coin].broadcast_all(raws)  # what is refused, `_send_all` sees to
+                self._chains[coin].broadcast_all(raws)  # what is refused, `_send` sees to
             moved = moved or page.moved
         return moved
 
@@ -163,28 +161,26 @@ class Payer:
 
     # -- sending --------------------------------------------------------------------------------------------------
 
-    def _send_all(self) -> bool:
-        moved = False
-        for coin, chain in self._chains.items():
-            sent: list[int] = []
-            height = chain.tip()[0]
-            known = set(chain.mempool())
-            for payment in self._to_look_at(coin, height, known):
-                if payment.txid in known:
-                    if payment.state is PaymentState.STORED:
-                        sent.append(payment.number)
-                    elif self._is_stuck(chain, payment, height):
-                        moved = self._anew(partial(self._bump, payment.number)) or moved
-                elif refusal := self._refusal(chain, bytes.fromhex(payment.raw)):
-                    if refusal in _REBUILD and self._anew(partial(self._rebuild, payment.number, refusal)):
-                        moved = True
-                        break  # others may have been built anew with it: look again
-                elif payment.state is PaymentState.STORED:
+    def _send(self, coin: str) -> bool:
+        moved, chain = False, self._chains[coin]
+        sent: list[int] = []
+        height = chain.tip()[0]
+        known = set(chain.mempool())
+        for payment in self._to_look_at(coin, height, known):
+            if payment.txid in known:
+                if payment.state is PaymentState.STORED:
                     sent.append(payment.number)
-            if sent:
-                self._store.write(partial(self._mark_sent, sent, height))
-                moved = True
-        return moved
+                elif self._is_stuck(chain, payment, height):
+                    moved = self._anew(partial(self._bump, payment.number)) or moved
+            elif refusal := self._refusal(chain, bytes.fromhex(payment.raw)):
+                if refusal in _REBUILD and self._anew(partial(self._rebuild, payment.number, refusal)):
+                    moved = True
+                    break  # others may have been built anew with it: look again
+            elif payment.state is PaymentState.STORED:
+                sent.append(payment.number)
+        if sent:
+            self._store.write(partial(self._mark_sent, sent, height))
+        return bool(sent) or moved
 
     def _to_look_at(self, coin: str, height: int, known: Collection[str]) -> list[Payment]:
         """What is not in the mempool, or not known to be; at a new height everything, since it may be stuck now."""

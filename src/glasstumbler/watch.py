@@ -28,6 +28,8 @@ class Watch:
         self._coin = chain.coin
         self._known: set[str] | None = None
         """Txids of the mempool as last seen; None: look at everything anew."""
+        self._seen: tuple[int, str] | None = None
+        """The record's cursor then."""
 
     def sync(self) -> bool:
         """Take in whatever has happened on the chain; True if anything had."""
@@ -108,10 +110,12 @@ class Watch:
     def _look_at_mempool(self) -> bool:
         now_there = set(self._chain.mempool())
         before = self._known
-        fresh = now_there - before if before is not None else now_there
-        vanished = before - now_there if before is not None else None
-        if not fresh and vanished is not None and not vanished:
+        cursor = self._store.read(lambda records: records.cursor(self._coin)) if self._store.shared else None
+        if now_there == before and cursor == self._seen:
             return False
+        fresh = now_there - before if before is not None else now_there
+        # Where others watch as well, one of them may have seen what we never did, and died before it saw it go.
+        vanished = before - now_there if before is not None and not self._store.shared else None
         txs = [tx for txid in self._in_order(fresh) if (tx := self._chain.transaction(txid)) is not None]
         now = self._clock.now()
 
@@ -125,7 +129,7 @@ class Watch:
             return turn.deposits_lost(lost, now_there) or bool(txs)
 
         moved = self._store.write(unit)
-        self._known = now_there
+        self._known, self._seen = now_there, cursor
         return moved
 
     def _in_order(self, txids: Collection[str]) -> Iterable[str]:

@@ -106,14 +106,22 @@ class Format(Protocol):
 class Chain(Protocol):
     """One private test chain. Every call is synchronous and safe from any thread."""
 
-    coin: str
-    network: str
-    node: str
-    """Kind of node: "in-process", or the name of the node software."""
-    model: bool
-    """True where consensus is a model rather than a real engine (Monero in-process)."""
-    format: Format
+    @property
+    def coin(self) -> str: ...
+    @property
+    def network(self) -> str: ...
+    @property
+    def node(self) -> str:
+        """Kind of node: "in-process", or the name of the node software."""
+        ...
 
+    @property
+    def model(self) -> bool:
+        """True where consensus is a model rather than a real engine (Monero in-process)."""
+        ...
+
+    @property
+    def format(self) -> Format: ...
     def tip(self) -> tuple[int, str]:
         """Height and hash of the active chain's last block."""
         ...

@@ -17,6 +17,11 @@ Unit = Callable[[Records], T]
 class Store(Protocol):
     """Every method but `close` raises StoreError when the database fails or cannot be reached."""
 
+    @property
+    def shared(self) -> bool:
+        """Whether several processes may serve and work on it side by side."""
+        ...
+
     def write(self, unit: Unit[T]) -> T:
         """Run a unit of work and wait until it is on disk. For threads, not for the event loop."""
         ...

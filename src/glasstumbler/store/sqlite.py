@@ -42,6 +42,7 @@ class Waiting(NamedTuple):
 class SqliteStore:
     """`path` None: in a temporary folder that goes with it, for runs that leave only their dataset behind."""
 
+    shared = False
     _kind = sqlite3.Connection
 
     def __init__(self, path: Path | None) -> None:

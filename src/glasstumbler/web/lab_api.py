@@ -221,8 +221,9 @@ class LabApi:
     async def price(self, request: Request) -> dict[str, str | None]:
         """null lets the price follow its walk again."""
         wanted = (await _body(request, Price)).xmr_btc
-        self._house.rates.fixed = None if wanted is None else _amount(wanted, "btc", "xmr_btc")
-        return {"xmr_btc": None if wanted is None else text(self._house.rates.fixed or 0, "btc")}
+        rate = None if wanted is None else _amount(wanted, "btc", "xmr_btc")
+        await run_in_threadpool(self._house.set_price, rate)
+        return {"xmr_btc": None if rate is None else text(rate, "btc")}
 
     async def behave(self, request: Request) -> Behaviour:
         slug = request.path_params["slug"]
@@ -232,8 +233,7 @@ class LabApi:
         self._check_answer(slug, wanted.answer)
         if wanted.answer is not None and wanted.times == 0:
             wanted.times = 1
-        self._house.behaviours.set(slug, wanted)
-        await run_in_threadpool(self._house.turn)
+        await run_in_threadpool(self._house.behave, slug, wanted)
         return self._house.behaviours.of(slug)
 
     def _check_answer(self, slug: str, answer: str | int | None) -> None:

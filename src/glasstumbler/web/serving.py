@@ -103,7 +103,7 @@ class Serving:
         while not self._stopping.is_set():
             pause = _IDLE_SECONDS
             try:
-                await asyncio.to_thread(self._house.turn)
+                await asyncio.to_thread(self._house.turn, wait=False)
             except Exception:
                 log.exception("turn failed; it is tried again")
                 pause = _AFTER_FAILURE_SECONDS
@@ -112,6 +112,8 @@ class Serving:
     async def _mine_again_and_again(self) -> None:
         while not self._stopping.is_set():
             await asyncio.sleep(self._interval)
+            if not self._house.ground.holding:
+                continue
             for coin, chain in self._house.chains.items():
                 try:
                     await asyncio.to_thread(chain.mine, 1)
