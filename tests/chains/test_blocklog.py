@@ -124,3 +124,17 @@ def test_a_failed_write_leaves_no_trace() -> None:
         log.append([block(1, "b"), block(1, "c")])
     assert chain_of(log) == ["a0", "a1"]
     assert log.count() == 2
+
+
+def test_a_full_disk_is_one_clear_error_and_changes_nothing(tmp_path: Path) -> None:
+    log = BlockLog(tmp_path / "btc.blocks", "btc")
+    log.wait([("aa", b"a")])
+    (pages,) = log._connection.execute("PRAGMA page_count").fetchone()
+    log._connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreError, match="the block log did not take a change: database or disk is full"):
+        log.wait([("bb", bytes(100_000))], ["aa"])
+    assert log.waiting() == [b"a"]
+    log._connection.execute("PRAGMA max_page_count = 1000000")
+    log.wait([("bb", b"b")])
+    assert log.waiting() == [b"a", b"b"]
+    log.close()

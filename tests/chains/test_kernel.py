@@ -103,6 +103,30 @@ def test_a_folder_keeps_the_chain(tmp_path: Path) -> None:
     second.close()
 
 
+AHEAD = """
+import sys, time
+from pathlib import Path
+from glasstumbler.chains import blocks
+from glasstumbler.chains.kernel import Kernel
+from tests.chains.test_kernel import empty_block
+ahead = int(time.time()) + 5 * 86400
+engine = Kernel(Path(sys.argv[1]), ahead)
+height, tip = engine.tip()
+raw = empty_block(height + 1, tip, when=ahead + height)
+engine.process(raw, blocks.block_hash(raw))
+engine.close()
+print(height)
+"""
+
+
+@pytest.mark.skipif(kernel.latest_time() is not None, reason="the engine's clock cannot be told to follow")
+def test_a_folder_of_a_laboratory_whose_time_is_ahead_opens_again(tmp_path: Path) -> None:
+    """In a process each: the engine's test clock is the process's."""
+    for height in (0, 1):
+        done = subprocess.run([sys.executable, "-c", AHEAD, str(tmp_path)], capture_output=True, text=True, timeout=60)
+        assert done.stdout == f"{height}\n", done.stderr
+
+
 def test_a_folder_in_use_is_reported(tmp_path: Path) -> None:
     first = Kernel(tmp_path)
     with pytest.raises(ChainError, match="cannot open"):

@@ -364,6 +364,38 @@ def test_a_killed_server_loses_nothing_that_it_showed(tmp_path: Path, coin: str,
     chain.close()
 
 
+@pytest.mark.parametrize("coin", COINS)
+def test_whoever_dies_in_a_reorganisation_loses_no_transaction(
+    tmp_path: Path, coin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = keep(tmp_path, coin)
+    kind = KINDS[coin]
+    txids = []
+    for _ in range(12):
+        parent = chain.pay_many([Output(own_key(chain, kind), 80_000)])
+        signed = chain.format.sign(
+            [Spend(Outpoint(parent, 0), 80_000, kind, SECRET)], [Output(own_key(chain, kind), 50_000)]
+        )
+        txids += [parent, chain.broadcast(signed.raw)]
+    chain.mine(2)
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(UtxoChain, "_refill_mempool", die)  # the branch stands in the log, the mempool does not
+    with pytest.raises(KeyboardInterrupt):
+        chain.reorg(2)
+    chain.close()
+    monkeypatch.undo()
+    chain = keep(tmp_path, coin)
+    assert set(chain.mempool()) == set(txids)
+    check(chain)
+    chain.mine()
+    assert all(chain.place(txid) is not None for txid in txids)
+    check(chain)
+    chain.close()
+
+
 def test_an_audit_reads_along_while_the_chain_runs(tmp_path: Path) -> None:
     chain = keep(tmp_path)
     chain.mine()

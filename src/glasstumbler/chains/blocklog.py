@@ -141,14 +141,16 @@ class BlockLog:
     @contextmanager
     def _writing(self, synchronous: str) -> Iterator[sqlite3.Connection]:
         with self._lock:
-            self._connection.execute(f"PRAGMA synchronous={synchronous}")
-            self._connection.execute("BEGIN IMMEDIATE")
             try:
+                self._connection.execute(f"PRAGMA synchronous={synchronous}")
+                self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
                 self._connection.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
                 if self._connection.in_transaction:  # a full disk may have rolled it back
                     self._connection.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error):
+                    raise StoreError(f"the block log did not take a change: {error}") from error
                 raise
 
     def close(self) -> None:

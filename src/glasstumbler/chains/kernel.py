@@ -37,7 +37,9 @@ class Kernel:
     `folder` None keeps the databases in memory; the block files then lie in a temporary folder until `close`.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, now: int = 0) -> None:
+        """`now`: the laboratory's time. The engine does not open a chain whose tip lies far ahead of its own clock."""
+        _let_pass(now)
         self._temporary = Path(tempfile.mkdtemp(prefix="regtest-")) if folder is None else None
         home = (folder or self._temporary or Path()).absolute()
         try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from glasstumbler.chains import blocks, guard, kernel, miner, rules, signing
@@ -75,7 +76,7 @@ class UtxoChain:
         judge = None
         try:
             if NETWORKS[coin].judged and kernel.AVAILABLE:
-                judge = kernel.Kernel(folder / f"{coin}-engine" if folder else None)
+                judge = kernel.Kernel(folder / f"{coin}-engine" if folder else None, clock.now())
             chain = cls(coin, ring, clock, log, judge)
             chain._load()
             chain._begin(start)
@@ -194,6 +195,9 @@ class UtxoChain:
             old_tip = self._view.hashes[-1]
             taken = [self.block(block_hash) for block_hash in self._view.hashes[-depth:]]
             waiting = [entry.tx for entry in self._pool.entries.values()]
+            returned = [tx for block in taken for tx in block.txs[1:] if tx.txid not in forget]
+            # Written down before the blocks go, so that whoever dies in between loses no transaction.
+            self._log.wait([(tx.txid, tx.raw) for tx in returned])
             for block in reversed(taken):
                 self._view.disconnect(block.txs, self._source)
             try:
@@ -201,9 +205,10 @@ class UtxoChain:
             except BaseException:
                 for block in taken:
                     self._view.connect(block.hash, block.time, block.txs)
+                with suppress(StoreError):  # then a restart finds that they are mined
+                    self._log.wait((), [tx.txid for tx in returned])
                 raise
-            returned = [tx for block in taken for tx in block.txs[1:]] + waiting
-            self._refill_mempool([tx for tx in returned if tx.txid not in set(forget)], waiting)
+            self._refill_mempool([*returned, *(tx for tx in waiting if tx.txid not in forget)], waiting)
             self._faucet.recount(self._view)
             return self._view.height
 
@@ -290,15 +295,18 @@ class UtxoChain:
 
     def _refill_mempool(self, candidates: Sequence[Tx], waited: Sequence[Tx]) -> None:
         self._pool.remove([tx.txid for tx in waited])
+        self._bring_back(candidates)
+        arrived = [(txid, entry.tx.raw) for txid, entry in self._pool.entries.items()]
+        self._log.wait(arrived, [tx.txid for tx in (*waited, *candidates)])
+        self._waiting = None
+
+    def _bring_back(self, candidates: Sequence[Tx]) -> None:
         left = list(candidates)
         while left:
             refused = [tx for tx in left if not self._try(tx)]
             if len(refused) == len(left):
                 break
             left = refused  # a child may have stood before its parent: canonical order
-        arrived = [(txid, entry.tx.raw) for txid, entry in self._pool.entries.items()]
-        self._log.wait(arrived, [tx.txid for tx in waited])
-        self._waiting = None
 
     def _try(self, tx: Tx) -> bool:
         try:
@@ -330,15 +338,7 @@ class UtxoChain:
             self._replay(logged)
         if self._judge is not None:
             self._reconcile(self._judge)
-        gone = []
-        for raw in self._log.waiting():
-            tx = to_tx(raw)
-            try:
-                self._pool.accept(tx)
-            except TransactionRefused:
-                gone.append(tx.txid)
-        self._log.wait((), gone)
-        self._waiting = None
+        self._refill_mempool([to_tx(raw) for raw in self._log.waiting()], ())
         self._faucet.recount(self._view)
 
     def _replay(self, logged: LoggedBlock) -> None:
