@@ -1,13 +1,25 @@
-"""Settings of the property tests: the same examples at each run. `HYPOTHESIS_PROFILE=search` looks for new ones."""
+"""Settings of the property tests: the same examples at each run. `HYPOTHESIS_PROFILE=search` looks for new ones.
+And a PostgreSQL for whoever asks for one."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
+import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+
+from tests import postgres
 
 settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("search", max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    """One for each test process; a test takes a database of its own."""
+    with postgres.server() as server:
+        yield server

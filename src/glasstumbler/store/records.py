@@ -127,13 +127,13 @@ class Records:
 
     def entries(self, first: int = 1) -> Iterator[tuple[int, bytes, bytes]]:
         """(number, body, hash) from entry `first` on."""
-        rows = self._run("SELECT number, body, hash FROM entry WHERE number >= ? ORDER BY number", (first,))
+        rows = self._stream("SELECT number, body, hash FROM entry WHERE number >= ? ORDER BY number", (first,))
         for number, raw, link in rows:
             yield number, bytes(raw), bytes(link)
 
     def rows(self, sql: str) -> Iterator[Row]:
         """Tables as they stand, for the audit."""
-        yield from self._run(sql)
+        yield from self._stream(sql)
 
     # -- orders -----------------------------------------------------------------------------------------------
 
@@ -165,7 +165,6 @@ class Records:
         return self._one(_order, "SELECT doc FROM orders WHERE service = ? AND id = ?", (service, name))
 
     def has_order(self, service: str, name: str) -> bool:
-        """Whether the name is taken."""
         if (service, name) in self._names:
             return True
         sql = "SELECT 1 FROM orders WHERE service = ? AND id = ?"
@@ -204,12 +203,11 @@ class Records:
 
     def next_wake(self, after: int) -> int | None:
         """The earliest time behind `after` at which something is due."""
-        sql = "SELECT min(wake) FROM orders WHERE wake > ?"
-        found = self._run(sql, (after,)).fetchone()[0]
+        found = self._run("SELECT min(wake) FROM orders WHERE wake > ?", (after,)).fetchone()[0]
         return None if found is None else int(found)
 
     def all_orders(self) -> Iterator[Order]:
-        for row in self._run("SELECT doc FROM orders ORDER BY number"):
+        for row in self._stream("SELECT doc FROM orders ORDER BY number"):
             yield _order(row[0])
 
     # -- keys that are paid to ----------------------------------------------------------------------------------
@@ -226,7 +224,7 @@ class Records:
         return {bytes(row[1]): Watched(row[0], bytes(row[1]), *row[2:]) for row in rows}
 
     def all_watched(self) -> Iterator[Watched]:
-        for row in self._run(f"{_WATCHED} ORDER BY coin, key"):
+        for row in self._stream(f"{_WATCHED} ORDER BY coin, key"):
             yield Watched(row[0], bytes(row[1]), *row[2:])
 
     def float_keys(self, service: str, coin: str) -> list[Watched]:
@@ -288,7 +286,7 @@ class Records:
         return [_deposit(row[0]) for row in self._run(sql, (coin,))]
 
     def all_deposits(self) -> Iterator[Deposit]:
-        for row in self._run("SELECT doc FROM deposit ORDER BY coin, txid, vout"):
+        for row in self._stream("SELECT doc FROM deposit ORDER BY coin, txid, vout"):
             yield _deposit(row[0])
 
     # -- coins --------------------------------------------------------------------------------------------------
@@ -341,7 +339,7 @@ class Records:
         return [_coin(row[0]) for row in rows]
 
     def all_coins(self) -> Iterator[Coin]:
-        for row in self._run("SELECT doc FROM coin ORDER BY number"):
+        for row in self._stream("SELECT doc FROM coin ORDER BY number"):
             yield _coin(row[0])
 
     # -- payments -----------------------------------------------------------------------------------------------
@@ -392,7 +390,7 @@ class Records:
         return [_payment(row[0]) for row in self._run(sql, (coin, height))]
 
     def all_payments(self) -> Iterator[Payment]:
-        for row in self._run("SELECT doc FROM payment ORDER BY number"):
+        for row in self._stream("SELECT doc FROM payment ORDER BY number"):
             yield _payment(row[0])
 
     # -- API keys, codes ----------------------------------------------------------------------------------------
@@ -429,7 +427,7 @@ class Records:
         )
 
     def all_codes(self) -> Iterator[Code]:
-        for row in self._run("SELECT doc FROM code ORDER BY number"):
+        for row in self._stream("SELECT doc FROM code ORDER BY number"):
             yield _code(row[0])
 
     # -- where we stand -----------------------------------------------------------------------------------------
@@ -472,6 +470,10 @@ class Records:
     def _run(self, sql: str, values: Sequence[Any] = ()) -> Cursor:
         self.flush()
         return self._connection.execute(sql, values)
+
+    def _stream(self, sql: str, values: Sequence[Any] = ()) -> Iterable[Row]:
+        self.flush()
+        return self._connection.stream(sql, values)
 
     def _later(self, sql: str, row: Row) -> None:
         self._rows.setdefault(sql, []).append(row)
