@@ -59,10 +59,11 @@ class Report(NamedTuple):
         return [*map(str, self.differences), f"{len(self.differences)} differences in {size}"]
 
 
-def audit(folder: Path, progress: Progress | None = None, store: str | Path | None = None) -> Report:
-    """Of a folder, also while it is in use. `store`: the record's address, by default a file in the folder."""
+def audit(folder: Path, progress: Progress | None = None, store: str | Path | None = None, owner: str = "") -> Report:
+    """Of a folder, also while it is in use. `store`: the record's address, by default a file in the folder. `owner`:
+    the laboratory's fingerprint, which the record must have."""
     with ExitStack() as open_files:
-        records = open_files.enter_context(reading(store or folder / "record.db"))
+        records = open_files.enter_context(reading(store or folder / "record.db", owner))
         chains: dict[str, Blocks] = {}
         for coin in COINS:
             path = folder / "chains" / f"{coin}.blocks"

@@ -24,7 +24,7 @@ from glasstumbler.engine import ledger, letter
 from glasstumbler.errors import GlassTumblerError, SettingsError, StoreError
 from glasstumbler.store.base import Store
 from glasstumbler.store.records import KeyRow, Records
-from glasstumbler.store.url import open_store
+from glasstumbler.store.url import check_place, open_store
 from glasstumbler.vault import Vault, key_row, new_key
 
 if TYPE_CHECKING:  # what only `serve` needs is loaded there: the other commands answer sooner
@@ -47,6 +47,10 @@ app.command(keys)
 
 Slug = Annotated[str, Parameter(help="bestmixer, btcmix, coinjoin or whir; the swap has no keys.")]
 Folder = Annotated[Path, Parameter(help="Folder of the record, the chains and the secret.")]
+Record = Annotated[
+    str | None,
+    Parameter(help="sqlite:///PATH or postgresql://USER@HOST/DATABASE in place of the folder's own record."),
+]
 
 
 @app.command
@@ -94,67 +98,74 @@ def demo(
 
 
 @keys.command
-def add(service: Slug, /, *, data: Folder = DATA) -> int:
+def add(service: Slug, /, *, data: Folder = DATA, store: Record = None) -> int:
     """Make a key and print it; this is the only time that it is shown. Works while `serve` runs."""
     _need_keys(service)
-    vault, store = _folder_store(data, make=True)
+    vault, opened = _folder_store(data, store, make=True)
     try:
         key = new_key(service, random.SystemRandom())
-        row = key_row(service, key, _now(store))
+        row = key_row(service, key, _now(opened))
 
         def unit(records: Records) -> None:
             records.add_key(row)
             records.append(ledger.Entry("key added", row.created, service))
 
-        store.write(unit)
+        opened.write(unit)
     finally:
-        store.close()
+        opened.close()
     account = vault.account(row)
     _say(json.dumps({"service": service, "api_key": key, "secret_key": account.secret, "id": account.id}))
     return 0
 
 
 @keys.command(name="list")
-def list_(service: Slug | None = None, /, *, data: Folder = DATA) -> int:
+def list_(service: Slug | None = None, /, *, data: Folder = DATA, store: Record = None) -> int:
     """Print the keys' ids; the keys themselves are kept as hashes only."""
     if service is not None:
         _need_keys(service)
-    _, store = _folder_store(data)
+    _, opened = _folder_store(data, store)
     try:
-        rows = [row for row in store.read(lambda records: records.keys()) if service in (None, row.service)]
+        rows = [row for row in opened.read(lambda records: records.keys()) if service in (None, row.service)]
     finally:
-        store.close()
+        opened.close()
     _say(json.dumps([{"service": row.service, "id": row.id, "blocked": row.blocked} for row in rows]))
     return 0
 
 
 @keys.command
-def block(service: Slug, key: Annotated[str, Parameter(help="The key or its id.")], /, *, data: Folder = DATA) -> int:
+def block(
+    service: Slug,
+    key: Annotated[str, Parameter(help="The key or its id.")],
+    /,
+    *,
+    data: Folder = DATA,
+    store: Record = None,
+) -> int:
     """Answer 403 to this key from now on."""
     _need_keys(service)
-    _, store = _folder_store(data)
+    _, opened = _folder_store(data, store)
     try:
-        row = _find_key(store, service, key)
-        now = _now(store)
+        row = _find_key(opened, service, key)
+        now = _now(opened)
 
         def unit(records: Records) -> None:
             records.block_key(row)
             records.append(ledger.Entry("key blocked", now, service))
 
-        store.write(unit)
+        opened.write(unit)
     finally:
-        store.close()
+        opened.close()
     _say(json.dumps({"service": service, "id": row.id, "blocked": True}))
     return 0
 
 
 @app.command
-def audit(*, data: Folder = DATA) -> int:
+def audit(*, data: Folder = DATA, store: Record = None) -> int:
     """Recompute the record, its balances, and the wallets against the chains. Exit code 1 at any difference."""
     from glasstumbler.audit import audit as check
 
-    Vault.of_folder(data, make=False)
-    report = check(data)
+    vault = Vault.of_folder(data, make=False)
+    report = check(data, store=store, owner=vault.fingerprint)
     for line in report.lines():
         _say(line)
     return 0 if report.clean else 1
@@ -260,9 +271,10 @@ def _only_one(data: Path) -> Iterator[None]:
         yield
 
 
-def _folder_store(data: Path, make: bool = False) -> tuple[Vault, Store]:
+def _folder_store(data: Path, store: str | None, make: bool = False) -> tuple[Vault, Store]:
+    check_place(store)
     vault = Vault.of_folder(data, make)
-    return vault, open_store(data / "record.db")
+    return vault, open_store(store or data / "record.db", vault.fingerprint)
 
 
 def _now(store: Store) -> int:

@@ -72,7 +72,8 @@ class House:
             raise SettingsError(f"no service is called {unknown[0]!r}; known: lab, {', '.join(services.SERVICES)}")
         self.policies, dialect_settings = _policies(tables, self.settings.chains)
         place = store or (folder / "record.db" if folder else None)
-        self.store = open_store(place) if place is None or isinstance(place, str | Path) else place
+        owner = vault.fingerprint
+        self.store = open_store(place, owner) if place is None or isinstance(place, str | Path) else place
         self.behaviours = Behaviours()
         self.rates = Rates(vault.derive("price"), clock)
         self._agreed = Agreed(self.store, clock, self.behaviours, self.rates)

@@ -54,6 +54,11 @@ class Vault:
         return _derive(self._master, purpose)
 
     @property
+    def fingerprint(self) -> str:
+        """By which a record knows its laboratory; nothing else follows from it."""
+        return self.derive("fingerprint").hex()[:32]
+
+    @property
     def wallet_seed(self) -> bytes:
         return self.derive("wallet seed")
 

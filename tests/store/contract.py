@@ -18,7 +18,7 @@ from glasstumbler.engine.ledger import Entry
 from glasstumbler.errors import GlassTumblerError, RecordError, StoreError
 from glasstumbler.store.base import Store
 from glasstumbler.store.records import Code, Records
-from glasstumbler.store.url import open_store
+from glasstumbler.store.url import open_store, reading
 
 WRITER = """
 import sys
@@ -254,3 +254,16 @@ class StoreContract:
         assert len(said) <= len(kept) <= len(said) + 1, "at most one unit was on its way"
         assert store.write(add_code("after")) == len(kept) + 1
         store.close()
+
+    # -- whose record it is -----------------------------------------------------------------------------------------
+
+    def test_a_record_belongs_to_one_laboratory(self, place: str) -> None:
+        """The first that opens it; one that asks for none, such as a record's file that is looked at, is let in."""
+        for owner in ("ours", "ours", ""):
+            open_store(place, owner).close()
+        with pytest.raises(StoreError, match="belongs to another laboratory"):
+            open_store(place, "theirs")
+        with pytest.raises(StoreError, match="belongs to another laboratory"), reading(place, "theirs"):
+            pass
+        with reading(place, "ours") as records:
+            assert check_record(records) == []
