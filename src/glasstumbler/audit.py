@@ -22,10 +22,11 @@ from glasstumbler.audit_chain import (
     check_mined,
     up_to,
 )
-from glasstumbler.audit_record import UNREADABLE, Book, Findings, Sums, check_record
+from glasstumbler.audit_record import Book, Findings, Sums, check_record
 from glasstumbler.chains.blocklog import BlockLog
 from glasstumbler.errors import ChainError, PaymentFailed, RecordError, StoreError
 from glasstumbler.house import House
+from glasstumbler.store.documents import UNREADABLE
 from glasstumbler.store.records import Records
 from glasstumbler.store.url import reading
 

@@ -11,20 +11,17 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import NamedTuple, Self
 
-import msgspec
-
 from glasstumbler.engine import ledger, plan
 from glasstumbler.engine.coins import Coin
 from glasstumbler.engine.order import OPEN_STATES, Order, OutputState, State
 from glasstumbler.engine.payment import Payment, PaymentState
 from glasstumbler.errors import RecordError
-from glasstumbler.store.documents import Standing, as_bytes, standing
+from glasstumbler.store.connection import as_bytes
+from glasstumbler.store.documents import UNREADABLE, Standing, standing
 from glasstumbler.store.records import Records
 
 MOST = 20
 """Differences that are collected."""
-UNREADABLE = (msgspec.MsgspecError, TypeError)
-"""What a document's reader raises when the bytes, or the column's type, are not as they were written."""
 _BATCH = 100_000
 _SCHEMA = """
 CREATE TABLE said (name TEXT PRIMARY KEY, digest TEXT NOT NULL, number INTEGER NOT NULL) WITHOUT ROWID;
@@ -88,7 +85,7 @@ class Book:
     def _take(self, number: int, raw: bytes, columns: tuple[str, str, int | None]) -> None:
         try:
             entry = ledger.read(raw)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             self._findings.add(number, f"its body does not parse: {error}")
             return
         if columns != (entry.kind, entry.service, entry.order):

@@ -22,6 +22,7 @@ _KNOWN = frozenset(("address", "amount", "expires", "memo", "network"))
 def corrected(given: str) -> str:
     """The URL of the payment request itself; `bitcoin:?r=URL` is unwrapped. BadPaymentUrl if it is not ours."""
     try:
+        given.encode()  # JSON can spell half a character, which no URL and no payment request can hold
         parts = urlsplit(given.strip())
         if parts.scheme.lower() == "bitcoin":
             given = dict(parse_qsl(parts.query)).get("r", "")

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from glasstumbler.errors import StoreError
 
 _VERSION = 1
@@ -93,7 +95,7 @@ class BlockLog:
         row = self._connection.execute(
             "SELECT height, hash, previous, raw FROM blocks WHERE hash = ?", (block_hash,)
         ).fetchone()
-        return LoggedBlock(*row) if row else None
+        return _logged(row) if row else None
 
     def piece(self, block_hash: str, offset: int, size: int) -> bytes:
         """Bytes out of a raw block that is known."""
@@ -109,11 +111,14 @@ class BlockLog:
             " WHERE a.height >= ? ORDER BY a.height",
             (first,),
         ):
-            yield LoggedBlock(*row)
+            yield _logged(row)
 
     def waiting(self) -> list[bytes]:
         """Raw transactions of the mempool in order of arrival."""
-        return [raw for (raw,) in self._connection.execute("SELECT raw FROM waiting ORDER BY number")]
+        raws = [raw for (raw,) in self._connection.execute("SELECT raw FROM waiting ORDER BY number")]
+        if not all(isinstance(raw, bytes) for raw in raws):
+            raise StoreError("the block log is damaged: a waiting transaction is no row of bytes")
+        return raws
 
     def append(self, blocks: Sequence[LoggedBlock], gone: Collection[str] = ()) -> None:
         """Make these blocks, which follow one another, the end of the active chain, and strike what they mined or
@@ -156,6 +161,14 @@ class BlockLog:
     def close(self) -> None:
         with self._lock:
             self._connection.close()
+
+
+def _logged(row: tuple[object, ...]) -> LoggedBlock:
+    """SQLite keeps whatever somebody puts into a column: only what was written as a block is read as one."""
+    try:
+        return msgspec.convert(row, LoggedBlock, builtin_types=(bytes,))  # no base64
+    except msgspec.ValidationError:
+        raise StoreError(f"the block log is damaged: its row at height {row[0]!r} is no block") from None
 
 
 def _connect(uri: str) -> sqlite3.Connection:

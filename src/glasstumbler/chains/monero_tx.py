@@ -116,7 +116,7 @@ def read_monero_block(raw: bytes) -> MoneroBlock:
     """BlockRefused if the bytes are no block of the model."""
     try:
         return _Reader(raw).block()
-    except ValueError as problem:
+    except (ValueError, TransactionRefused) as problem:
         raise BlockRefused(f"the block is damaged: {problem}") from None
 
 

@@ -53,7 +53,7 @@ def read_object(request: Request) -> dict[str, Any]:
     try:
         value = json.loads(
             request.body.decode(),
-            parse_float=_decimal,
+            parse_float=exact,
             parse_constant=_not_a_number,
             object_pairs_hook=_unique,
         )
@@ -74,7 +74,8 @@ def _check_depth(body: bytes) -> None:
             raise Malformed(f"nested deeper than {DEPTH_MAX}")
 
 
-def _decimal(digits: str) -> Decimal:
+def exact(digits: str) -> Decimal:
+    """A JSON number with a point or an exponent, without a float."""
     try:
         return Decimal(digits)
     except InvalidOperation:  # an exponent beyond Decimal's own range: no amount, whatever reads it

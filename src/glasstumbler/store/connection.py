@@ -22,3 +22,8 @@ class Connection(Protocol):
     def stream(self, sql: str, values: Sequence[Any] = (), /) -> Iterable[Any]:
         """Rows of which there may be more than memory holds."""
         ...
+
+
+def as_bytes(value: object) -> bytes:
+    """A column that ought to hold bytes, whatever somebody has put there."""
+    return bytes(value) if isinstance(value, (bytes, memoryview)) else str(value).encode("utf-8", "replace")

@@ -12,7 +12,11 @@ from glasstumbler.engine.coins import Coin
 from glasstumbler.engine.desk import Deposit
 from glasstumbler.engine.order import Order
 from glasstumbler.engine.payment import Payment
+from glasstumbler.store.connection import as_bytes
 from glasstumbler.store.records import Code, KeyRow, Records, Row, Watched
+
+UNREADABLE = (msgspec.MsgspecError, TypeError, UnicodeDecodeError)
+"""What a document's reader raises when the bytes, or the column's type, are not as they were written."""
 
 
 class Standing(NamedTuple):
@@ -98,16 +102,11 @@ def standing(records: Records) -> Iterator[Standing]:
     yield from map(_key, records.keys())
 
 
-def as_bytes(value: object) -> bytes:
-    """A column that ought to hold bytes, whatever somebody has put there."""
-    return value if isinstance(value, bytes) else str(value).encode()
-
-
 def _read(table: _Table, decode: Callable[[bytes], Any], row: Row) -> Standing:
     raw = as_bytes(row[-1])
     try:
         document = decode(raw)
-    except (msgspec.MsgspecError, TypeError):
+    except UNREADABLE:
         document = None
     agrees = document is not None and table.columns(document) == tuple(row[:-1])
     return Standing(f"{table.name} {table.key(row)}", ledger.digest(raw), document, agrees)

@@ -21,7 +21,7 @@ from glasstumbler.engine.desk import Deposit
 from glasstumbler.engine.order import Order
 from glasstumbler.engine.payment import Payment, PaymentState
 from glasstumbler.errors import RecordError
-from glasstumbler.store.connection import Connection, Cursor
+from glasstumbler.store.connection import Connection, Cursor, as_bytes
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -225,7 +225,7 @@ class Records:
 
     def all_watched(self) -> Iterator[Watched]:
         for row in self._stream(f"{_WATCHED} ORDER BY coin, key"):
-            yield Watched(row[0], bytes(row[1]), *row[2:])
+            yield Watched(row[0], as_bytes(row[1]), *row[2:])
 
     def float_keys(self, service: str, coin: str) -> list[Watched]:
         """Keys that were set aside for the coins a service begins with, in the order they were made."""
@@ -497,4 +497,4 @@ class Records:
 
 
 def _key_row(row: Row) -> KeyRow:
-    return KeyRow(row[0], row[1], bytes(row[2]), int(row[3]), bool(row[4]))
+    return KeyRow(row[0], row[1], as_bytes(row[2]), row[3], bool(row[4]))

@@ -283,7 +283,7 @@ async def _body(request: Request, kind: type[T]) -> T:
     if raw is None:
         raise TooLarge(f"the body is larger than {BODY_MOST} bytes")
     try:
-        fields = msgspec.json.Decoder(float_hook=Decimal).decode(raw or b"{}")
+        fields = msgspec.json.Decoder(float_hook=wire.exact).decode(raw or b"{}")
         return msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
         raise _malformed(str(error)) from None
@@ -297,8 +297,8 @@ def _malformed(said: str) -> Malformed:
     """msgspec names a missing or unknown field in its text, any other in the place that it gives."""
     why, _, where = said.partition(" - at ")
     if (named := _NAMED.fullmatch(why)) is not None:
-        return Malformed("missing" if named[1] == "missing required" else "unknown field", named[2])
-    return Malformed(why, where.strip("`$."))
+        return Malformed("missing" if named[1] == "missing required" else "unknown field", wire.clip(named[2]))
+    return Malformed(why, wire.clip(where.strip("`$.")))
 
 
 def _amount(value: Amount, coin: str, field: str = "amount") -> int:
