@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test serve check bench setup lock tools clean
+.PHONY: demo test serve check bench fuzz setup lock tools clean
 
 demo: setup
 	$(BIN)/glasstumbler demo
@@ -24,6 +24,11 @@ check: setup
 bench: setup
 	sh scripts/debian.sh wrk
 	$(BIN)/python -m bench
+
+# Every reader of outside bytes, TIME seconds each: make fuzz TIME=600. What is found lies in fuzz-out/found.
+TIME ?= 60
+fuzz: setup
+	$(BIN)/python -m fuzz --seconds $(TIME)
 
 setup: $(READY)
 
