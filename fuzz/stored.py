@@ -27,7 +27,7 @@ from glasstumbler.engine.order import Order, PlannedOutput, State, Terms
 from glasstumbler.engine.payment import Carried, Payment
 from glasstumbler.errors import BlockRefused, ChainError, StoreError, TransactionRefused
 from glasstumbler.store.records import Code, Records, Watched
-from glasstumbler.store.sqlite import SqliteStore
+from glasstumbler.store.sqlite import SqliteConnection, SqliteStore
 from glasstumbler.vault import key_row
 
 MEMORY = Path("/dev/shm")
@@ -65,7 +65,7 @@ def record() -> sqlite3.Connection:
     store = SqliteStore(path)
     store.write(_fill)
     store.close()
-    return sqlite3.connect(path, isolation_level=None)
+    return sqlite3.connect(path, isolation_level=None, factory=SqliteConnection)
 
 
 PLACES = (
