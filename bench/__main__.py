@@ -5,10 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import json
-import logging
 import sys
-
-import structlog
 
 from bench import machine
 from glasstumbler.cli import GARBAGE
@@ -17,7 +14,6 @@ PARTS = ("create", "order", "block")
 
 
 def main() -> None:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     gc.set_threshold(*GARBAGE)
     wanted = sys.argv[1:] or list(PARTS)
     unknown = [name for name in wanted if name not in PARTS]

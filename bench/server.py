@@ -8,13 +8,11 @@ The laboratory itself needs none of this: `glasstumbler serve` is measured as it
 from __future__ import annotations
 
 import gc
-import logging
 import socket
 import sys
 from pathlib import Path
 from typing import Any
 
-import structlog
 import uvicorn
 
 from bench import fastapi_app
@@ -47,7 +45,6 @@ APPS = {"fastapi": fastapi, "storeless": storeless}
 
 def main() -> None:
     gc.set_threshold(*GARBAGE)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     app, key = APPS[sys.argv[1]](Path(sys.argv[2]))
     listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
     print(f"{SERVICE} http://127.0.0.1:{listening.getsockname()[1]} {key}", flush=True)

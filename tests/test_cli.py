@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from glasstumbler.cli import main
 from glasstumbler.engine import letter
@@ -41,7 +40,6 @@ def here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> 
         return int(ended.value.code or 0), out, err
 
     yield act
-    structlog.reset_defaults()
 
 
 def refused(*arguments: str | Path, code: int = 1, stdin: bytes = b"", by: Command | None = None) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import gc
 import json
-import logging
 import os
 import random
 import sys
@@ -15,10 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import structlog
 from cyclopts import App, CycloptsError, Parameter
 
-from glasstumbler import __version__, services, settings
+from glasstumbler import __version__, log, services, settings
 from glasstumbler.clock import RealClock
 from glasstumbler.engine import ledger, letter
 from glasstumbler.errors import GlassTumblerError, SettingsError, StoreError
@@ -196,7 +194,7 @@ def verify_letter(
 
 def main() -> None:
     """Every error of ours is one line; the exit code tells."""
-    _configure_log()
+    log.set_level(os.environ.get("GLASSTUMBLER_LOG", "warning"))
     gc.set_threshold(*GARBAGE)
     try:
         code: Any = app(sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value")
@@ -216,23 +214,6 @@ def main() -> None:
 
 def _say(line: str) -> None:
     print(line, flush=True)
-
-
-def _configure_log() -> None:
-    """Structured lines on standard error; GLASSTUMBLER_LOG is debug, info, warning (default) or error."""
-    level = getattr(logging, os.environ.get("GLASSTUMBLER_LOG", "warning").upper(), logging.WARNING)
-    structlog.configure(
-        processors=[
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.add_log_level,
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(),
-                exception_formatter=structlog.dev.plain_traceback,  # no variables: some are secret
-            ),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 def _announce(house: House, serving: Serving, data: Path) -> None:

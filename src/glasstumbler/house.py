@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-import structlog
 
 from glasstumbler import services, settings
 from glasstumbler.agreed import Agreed, Rates
@@ -37,7 +36,6 @@ from glasstumbler.wallet import Wallet
 from glasstumbler.watch import Watch
 
 _MOST_ROUNDS = 1_000
-log = structlog.get_logger()
 
 
 class HouseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

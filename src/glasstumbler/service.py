@@ -11,9 +11,8 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
-import structlog
 
-from glasstumbler import payment_url
+from glasstumbler import log, payment_url
 from glasstumbler import swap as swaps
 from glasstumbler.behaviour import Behaviours
 from glasstumbler.chains.base import Chain
@@ -50,7 +49,6 @@ from glasstumbler.vault import Vault, key_row
 _MOST_WAITING = 2_000
 """Units of work in the store's queue, past which new orders are refused."""
 _ON_ITS_WAY = frozenset((PaymentState.SENT, PaymentState.MINED, PaymentState.SETTLED))
-log = structlog.get_logger()
 
 
 class Lightning(Protocol):

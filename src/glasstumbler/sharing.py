@@ -17,8 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-import structlog
-
+from glasstumbler import log
 from glasstumbler.chains import calls
 from glasstumbler.chains.base import Block, Format, LabChain, Output, Place, Tx
 from glasstumbler.chains.eth_format import EthFormat
@@ -38,7 +37,6 @@ PATIENCE = 10.0
 _PAUSE = 0.05
 _TIMEOUT = 60.0
 """Seconds for one answer: a thousand blocks take a while."""
-log = structlog.get_logger()
 _Formats: dict[str, Format] = {**FORMATS, "eth": EthFormat(), "xmr": MoneroFormat()}
 
 

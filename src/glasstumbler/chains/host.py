@@ -8,15 +8,13 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-import structlog
-
+from glasstumbler import log
 from glasstumbler.chains import calls
 from glasstumbler.chains.line import Line
 from glasstumbler.errors import ChainError, GlassTumblerError
 
 _HANDSHAKE_SECONDS = 5
 _PAUSE = 0.1
-log = structlog.get_logger()
 
 
 class Host:

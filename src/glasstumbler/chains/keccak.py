@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from Crypto.Hash import keccak
+from glasstumbler.chains.pycryptodome import keccak
 
 
 def keccak256(data: bytes) -> bytes:

@@ -12,9 +12,9 @@ from hashlib import sha256
 from typing import Final
 
 from coincurve import PublicKey
-from Crypto.Hash import RIPEMD160
 
 from glasstumbler.chains.keys import ORDER, public_key
+from glasstumbler.chains.pycryptodome import RIPEMD160
 
 P2PKH_HEAD: Final = b"\x76\xa9\x14"
 P2PKH_TAIL: Final = b"\x88\xac"

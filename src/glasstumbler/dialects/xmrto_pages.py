@@ -6,8 +6,6 @@ import io
 from html import escape
 from typing import Any
 
-import segno
-
 from glasstumbler.dialects.base import Response
 from glasstumbler.errors import Malformed
 
@@ -23,6 +21,8 @@ _PIXELS = 4
 
 def picture(data: str, most: int) -> Response:
     """PNG of a QR code (ISO/IEC 18004, error correction L or better); Malformed if the text is empty or too long."""
+    import segno  # only who asks for a picture waits for it
+
     if not 0 < len(data) <= most:
         raise Malformed(f"must have from 1 to {most} characters", "data")
     png = io.BytesIO()

@@ -14,14 +14,13 @@ from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-import structlog
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from glasstumbler import payment_url
+from glasstumbler import log, payment_url
 from glasstumbler.behaviour import Behaviour
 from glasstumbler.chains import bip70
 from glasstumbler.chains.base import LabChain
@@ -50,7 +49,6 @@ YEAR = 366 * 24 * 3600
 LOCAL_NAMES = frozenset(("localhost", "127.0.0.1", "[::1]", "::1", ""))
 Amount = str | int | Decimal
 T = TypeVar("T")
-log = structlog.get_logger()
 _NAMED = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
 Text = Annotated[str, msgspec.Meta(max_length=8192)]
 

@@ -9,9 +9,9 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import structlog
 import uvicorn
 
+from glasstumbler import log
 from glasstumbler.errors import GlassTumblerError, SettingsError
 from glasstumbler.house import House
 from glasstumbler.web.asgi import ServiceApp
@@ -21,7 +21,6 @@ _BACKLOG = 2048
 _IDLE_SECONDS = 0.25
 """Between two looks at chains and due work."""
 _AFTER_FAILURE_SECONDS = 5
-log = structlog.get_logger()
 
 
 class _Server(uvicorn.Server):
