@@ -7,11 +7,9 @@ from functools import cache
 from importlib import resources
 from typing import Literal
 
-import structlog
-
+from glasstumbler import log
 from glasstumbler.errors import StoreError
 
-log = structlog.get_logger()
 Database = Literal["sqlite", "postgresql"]
 
 
