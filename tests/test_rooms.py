@@ -22,6 +22,7 @@ demo
 web
 audit audit_chain audit_record
 lab
+worker
 house
 service
 watch turn accounts pay claim opening swap payment_url wallet limits sharing ground vault agreed behaviour

@@ -22,7 +22,7 @@ from glasstumbler.engine import ledger, letter
 from glasstumbler.errors import GlassTumblerError, SettingsError, StoreError
 from glasstumbler.store.base import Store
 from glasstumbler.store.records import KeyRow, Records
-from glasstumbler.store.url import check_place, open_store
+from glasstumbler.store.url import check_place, is_shared, open_store
 from glasstumbler.vault import Vault, key_row, new_key
 
 if TYPE_CHECKING:  # what only `serve` needs is loaded there: the other commands answer sooner
@@ -49,6 +49,8 @@ Record = Annotated[
     str | None,
     Parameter(help="sqlite:///PATH or postgresql://USER@HOST/DATABASE in place of the folder's own record."),
 ]
+Interval = Annotated[int, Parameter(help="Seconds between blocks; 0: only when asked for.")]
+Config = Annotated[Path | None, Parameter(help="Settings; else glasstumbler.toml in the folder.")]
 
 
 @app.command
@@ -57,28 +59,42 @@ def serve(
     data: Folder = DATA,
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Parameter(help="Port of the hub; the services take the next five. 0: free ports.")] = 8700,
-    store: Annotated[str | None, Parameter(help="sqlite:///PATH in place of the folder's own record.")] = None,
-    block_interval: Annotated[int, Parameter(help="Seconds between blocks; 0: only when asked for.")] = 30,
-    config: Annotated[Path | None, Parameter(help="Settings; else glasstumbler.toml in the folder.")] = None,
+    store: Record = None,
+    block_interval: Interval = 30,
+    config: Config = None,
 ) -> int:
-    """Run the hub and the five services until Ctrl-C. The folder keeps everything; started again, it goes on."""
-    from glasstumbler.house import House
+    """Run the hub and the five services until Ctrl-C. The folder keeps everything; started again, it goes on.
+
+    With a record in PostgreSQL, several may run side by side on one folder, each on its own ports.
+    """
     from glasstumbler.web.serving import Serving, run
 
-    if block_interval < 0:
-        raise SettingsError("--block-interval is a number of seconds, or 0")
     if not 0 <= port <= _HIGHEST_PORT:
         raise SettingsError(f"--port goes from 0 to {_HIGHEST_PORT}: the services take the ports after it")
-    tables, record = _tables(config, data), _store_path(store, data)
-    vault = Vault.of_folder(data)
-    with _only_one(data):
-        house = House(data, vault, RealClock(), None, tables, record)
-        try:
-            house.start()
-            serving = Serving(house, host, port, block_interval)
-            run(serving, partial(_announce, house, serving, data))
-        finally:
-            house.close()
+    with _house(data, store, block_interval, config) as house:
+        house.start()
+        serving = Serving(house, host, port, block_interval)
+        run(serving, partial(_announce, house, serving, data))
+    _say(f"stopped; {data} keeps everything")
+    return 0
+
+
+@app.command
+def worker(
+    *,
+    store: Annotated[str, Parameter(help="postgresql://USER:PASSWORD@HOST:PORT/DATABASE, the record of `serve`.")],
+    data: Folder = DATA,
+    block_interval: Interval = 30,
+    config: Config = None,
+) -> int:
+    """Work beside `serve` until Ctrl-C: watch the chains, pay what is due. Any number may run on one folder."""
+    from glasstumbler.worker import Worker
+
+    if not is_shared(store):
+        raise SettingsError("workers share a record in PostgreSQL (--store postgresql://...); with SQLite, serve works")
+    with _house(data, store, block_interval, config) as house:
+        house.start()
+        Worker(house, block_interval).run(partial(_say, f"Glass Tumbler {__version__} - a worker on {data}"))
     _say(f"stopped; {data} keeps everything")
     return 0
 
@@ -233,20 +249,29 @@ def _tables(config: Path | None, data: Path) -> dict[str, Any]:
     return settings.load(config or (own if own.exists() else None), os.environ)
 
 
-def _store_path(url: str | None, data: Path) -> Path:
-    if url is None:
-        return data / "record.db"
-    if not url.startswith("sqlite:///"):
-        raise SettingsError(f"--store takes sqlite:///PATH, not {url!r}")
-    return Path(url.removeprefix("sqlite:///"))
+@contextmanager
+def _house(data: Path, store: str | None, block_interval: int, config: Path | None) -> Iterator[House]:
+    """The folder's laboratory, open for as long as the block lasts."""
+    from glasstumbler.house import House
+
+    if block_interval < 0:
+        raise SettingsError("--block-interval is a number of seconds, or 0")
+    check_place(store)
+    tables, vault = _tables(config, data), Vault.of_folder(data)
+    with _claimed(data, is_shared(store)):
+        house = House(data, vault, RealClock(), None, tables, store)
+        try:
+            yield house
+        finally:
+            house.close()
 
 
 @contextmanager
-def _only_one(data: Path) -> Iterator[None]:
-    """One server to a folder: it alone mines on the folder's chains."""
+def _claimed(data: Path, shared: bool) -> Iterator[None]:
+    """One server to a folder, or several that share a record: not both."""
     with (data / "serve.lock").open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError:
             raise StoreError(f"another `glasstumbler serve` runs on {data}") from None
         yield

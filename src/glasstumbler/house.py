@@ -25,7 +25,7 @@ from glasstumbler.engine.policy import Policy
 from glasstumbler.errors import ChainError, SettingsError
 from glasstumbler.ground import CHAINS, ChainName, Chains, Ground, Lent, Own, open_chains
 from glasstumbler.opening import Opener
-from glasstumbler.pay import Payer
+from glasstumbler.pay import Payer, Task
 from glasstumbler.service import Service, Surroundings
 from glasstumbler.sharing import Sharing
 from glasstumbler.store.base import Store
@@ -84,7 +84,8 @@ class House:
             self.store, self.chains, self.policies, self.wallet, clock, self._chance("coins"), self.behaviours,
             self.lightning,
         )  # fmt: skip
-        self._tasks = {f"watch {coin}": watch.sync for coin, watch in watches.items()} | self._payer.tasks()
+        watching = {f"watch {coin}": Task(watch.due, watch.sync) for coin, watch in watches.items()}
+        self._tasks = watching | self._payer.tasks()
         self.services = self._open_services(dialect_settings)
         self._turning = threading.Lock()
 
@@ -139,8 +140,11 @@ class House:
             raise ChainError("the laboratory does not come to rest")
 
     def _do(self, name: str, wait: bool) -> bool:
+        task = self._tasks[name]
+        if not wait and not task.due():
+            return False
         with self.store.hold(name, wait) as mine:
-            return mine and self._tasks[name]()
+            return mine and task.run()
 
     def advance(self, seconds: int) -> int:
         """Let time pass; everything due on the way happens at its own time. The new time."""

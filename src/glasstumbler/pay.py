@@ -32,6 +32,7 @@ _PAGE = 200
 """Orders in one unit of work."""
 _OPEN = 2_000
 """Payments that are looked at in one round of sending."""
+_BEFORE_ALL = (-1, 0)
 _REBUILD = frozenset(("missing-inputs", "conflict", "nonce", "funds"))
 """Refusals that say a coin under the payment is gone."""
 
@@ -47,6 +48,15 @@ class LightningPayer(Protocol):
     def pay(self, payer: str, invoice: str, key: str) -> LightningPaid:
         """Idempotent by `key`, the payment hash. PaymentFailed or a Rejection if it cannot be paid."""
         ...
+
+
+class Task(NamedTuple):
+    """Something that one process at a time does."""
+
+    due: Callable[[], bool]
+    """Whether there may be something to do: cheap, and asked without having the task."""
+    run: Callable[[], bool]
+    """Do it; True if anything moved."""
 
 
 class _Page(NamedTuple):
@@ -76,23 +86,32 @@ class Payer:
         self._looked: dict[str, int] = {}
         """Height of each chain when all its waiting payments were last looked at."""
 
-    def tasks(self) -> dict[str, Callable[[], bool]]:
-        """Everything that may be due, by name, in the order in which it is done; True if anything was."""
-        sending = {f"send {coin}": partial(self._send, coin) for coin in self._chains}
-        return {"claim": self._claim_all, "sweep": self._sweep_all, **sending, "send msat": self._send_lightning}
+    def tasks(self) -> dict[str, Task]:
+        """By name, in the order in which they are done."""
+        return {
+            "claim": Task(self._claim_due, self._claim_all),
+            "sweep": Task(lambda: bool(self._sweeps_due()), self._sweep_all),
+            **{f"send {coin}": Task(partial(self._send_due, coin), partial(self._send, coin)) for coin in self._chains},
+            "send msat": Task(lambda: bool(self._intents(1)), self._send_lightning),
+        }
 
     # -- claiming -------------------------------------------------------------------------------------------------
 
     def _claim_all(self) -> bool:
         """Page by page: claimed, then sent. (Sending one page while the next is claimed gains nothing: both are Python
         and wait for each other's lock.)"""
-        moved, now, after = False, self._clock.now(), (-1, 0)
+        if not self._claim_due():
+            return False  # an idle turn writes nothing
+        moved, now, after = False, self._clock.now(), _BEFORE_ALL
         while (page := self._store.write(partial(self._claim_page, now, after))).last is not None:
             after = page.last
             for coin, raws in page.signed.items():
                 self._chains[coin].broadcast_all(raws)  # what is refused, `_send` sees to
             moved = moved or page.moved
         return moved
+
+    def _claim_due(self) -> bool:
+        return bool(self._store.read(lambda records: records.due_orders(self._clock.now(), 1, _BEFORE_ALL)))
 
     def _claim_page(self, now: int, after: tuple[int, int], records: Records) -> _Page:
         orders = records.due_orders(now, _PAGE, after)
@@ -141,25 +160,39 @@ class Payer:
 
     def _sweep_all(self) -> bool:
         moved = False
-        for service, policy in self._policies.items():
-            if policy.sweep_every is None:
-                continue
-            for coin in policy.coins:
-                if not self._chains[coin].format.one_to_one:
-                    moved = self._store.write(partial(self._sweep, service, coin)) or moved
+        for service, coin in self._sweeps_due():
+            moved = self._store.write(partial(self._sweep, service, coin)) or moved
         return moved
 
+    def _sweeps_due(self) -> list[tuple[str, str]]:
+        """(service, coin) of those whose time has come."""
+        sweeping = [
+            (service, coin)
+            for service, policy in self._policies.items()
+            if policy.sweep_every is not None
+            for coin in policy.coins
+            if not self._chains[coin].format.one_to_one
+        ]
+        return self._store.read(lambda records: [pair for pair in sweeping if self._sweep_due(*pair, records)])
+
+    def _sweep_due(self, service: str, coin: str, records: Records) -> bool:
+        last = int(records.meta(_swept(service, coin)) or 0)
+        return self._clock.now() >= last + (self._policies[service].sweep_every or 0)
+
     def _sweep(self, service: str, coin: str, records: Records) -> bool:
-        now, policy, name = self._clock.now(), self._policies[service], f"swept:{service}:{coin}"
-        if now < int(records.meta(name) or 0) + (policy.sweep_every or 0):
-            return False
-        records.set_meta(name, str(now))
+        if not self._sweep_due(service, coin, records):
+            return False  # another worker was first
+        now, policy = self._clock.now(), self._policies[service]
+        records.set_meta(_swept(service, coin), str(now))
         ready = [c for c in records.ready_coins(service, coin, _OPEN) if c.branch == "deposit"][: policy.max_inputs]
         if len(ready) < policy.sweep_least:
             return False
         return self._claim(records, service, coin, now).sweep(ready)
 
     # -- sending --------------------------------------------------------------------------------------------------
+
+    def _send_due(self, coin: str) -> bool:
+        return bool(self._store.read(lambda records: records.on_their_way(coin, 1)))
 
     def _send(self, coin: str) -> bool:
         moved, chain = False, self._chains[coin]
@@ -222,7 +255,7 @@ class Payer:
         """Intents become payments. The network knows a payment by its hash, so asking again pays nothing twice."""
         if self._lightning is None:
             return False
-        waiting = self._store.read(lambda records: records.open_payments(LIGHTNING, (PaymentState.STORED,), _OPEN))
+        waiting = self._intents(_OPEN)
         for payment in waiting:
             try:
                 paid = self._lightning.pay(payment.service, payment.raw, payment.txid)
@@ -231,6 +264,11 @@ class Payer:
             else:
                 self._store.write(partial(self._lightning_paid, payment.number, paid.preimage, paid.fee_msat))
         return bool(waiting)
+
+    def _intents(self, most: int) -> list[Payment]:
+        if self._lightning is None:
+            return []
+        return self._store.read(lambda records: records.open_payments(LIGHTNING, (PaymentState.STORED,), most))
 
     def _lightning_paid(self, number: int, preimage: str, fee: int, records: Records) -> None:
         payment, now = records.payment(number), self._clock.now()
@@ -284,6 +322,11 @@ class Payer:
             return False
         deposits = records.deposits_of(coin.index)
         return any(each.state is not desk.DepositState.GONE and each.height is None for each in deposits)
+
+
+def _swept(service: str, coin: str) -> str:
+    """Where the record keeps the time of the last sweep."""
+    return f"swept:{service}:{coin}"
 
 
 def _due_indexes(order: Order, now: int) -> list[int]:

@@ -6,6 +6,7 @@ error leaves in the dialect's own shape.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -148,7 +149,7 @@ class Service:
             raise Unavailable(f"the swap needs {' and '.join(sorted(missing))}, not run here ([lab] chains)")
         rate = self._rate()
         if command.invoice is not None:
-            return await self._open(self._plan_lightning(command.invoice, rate), account)
+            return await self._open(await self._plan_lightning(command.invoice, rate), account)
         form = self._chains["btc"].format
         if command.payment_url is not None:
             url, address, sat = payment_url.resolve(command.payment_url, form, self._clock.now())
@@ -157,10 +158,10 @@ class Service:
         await self._check_funds(draft.swap.amount if draft.swap else 0)
         return await self._open(draft, account)
 
-    def _plan_lightning(self, given: str, rate: int) -> desk.Draft:
+    async def _plan_lightning(self, given: str, rate: int) -> desk.Draft:
         invoice = swaps.read_invoice(given, self._clock.now())
         draft = swaps.plan_lightning(invoice, given, self._swap, rate)
-        route = self._route(given)
+        route = await self._route(given)
         if route.routes == 0 or route.probability * 1_000_000 < self._swap.min_probability_ppm:
             raise NoRoute("the payment is unlikely to succeed", "ln_invoice")
         return draft
@@ -258,10 +259,11 @@ class Service:
     def _rate(self) -> int:
         return self._around.rates.rate(self._swap)
 
-    def _route(self, invoice: str) -> ask.Route:
+    async def _route(self, invoice: str) -> ask.Route:
         if self._around.lightning is None:
             raise NoRoute("there is no Lightning network here", "ln_invoice")
-        return self._around.lightning.check_route(invoice, self.slug)
+        # In a thread: another process may hold the network, and that process may have just died.
+        return await asyncio.to_thread(self._around.lightning.check_route, invoice, self.slug)
 
     async def _least_fees(self, code: str | None) -> dict[str, int]:
         """The lowest service fee in each coin, ppm; a code's volume takes its discount off."""
@@ -284,7 +286,7 @@ class Service:
 
     async def check_route(self, command: ask.CheckRoute, account: str) -> ask.Route:
         swaps.read_invoice(command.invoice, self._clock.now())
-        return self._route(command.invoice)
+        return await self._route(command.invoice)
 
     async def parameters(self, command: ask.AskParameters, account: str) -> ask.Parameters:
         swap = self._swap

@@ -31,6 +31,11 @@ class Watch:
         self._seen: tuple[int, str] | None = None
         """The record's cursor then."""
 
+    def due(self) -> bool:
+        """Whether the chain shows something that was not taken in. Cheap."""
+        cursor = self._store.read(lambda records: records.cursor(self._coin))
+        return cursor != self._chain.tip() or set(self._chain.mempool()) != self._known
+
     def sync(self) -> bool:
         """Take in whatever has happened on the chain; True if anything had."""
         moved = False

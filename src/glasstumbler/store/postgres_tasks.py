@@ -16,7 +16,12 @@ import psycopg
 from glasstumbler.errors import StoreError
 from glasstumbler.store.postgres_link import Link, Pool, Server, told
 
-_SETTINGS = {"idle_in_transaction_session_timeout": "8s", "lock_timeout": "1s", "statement_timeout": "5s"}
+_SETTINGS = {
+    "idle_in_transaction_session_timeout": "8s",
+    "lock_timeout": "1s",
+    "statement_timeout": "5s",
+    "synchronous_commit": "off",  # a lock on a row leaves nothing that would have to outlive the server
+}
 _BEAT_SECONDS = 2
 
 

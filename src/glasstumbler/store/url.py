@@ -22,7 +22,7 @@ def open_store(place: str | Path | None, owner: str = "") -> Store:
     owns it. SettingsError for an address of no kind that is known here; StoreError if the store cannot be opened, or
     is another laboratory's."""
     check_place(place)
-    if isinstance(place, str) and place.startswith(_POSTGRES):
+    if isinstance(place, str) and is_shared(place):
         from glasstumbler.store.postgres import PostgresStore
 
         store: Store = PostgresStore(place)
@@ -43,7 +43,7 @@ def reading(place: str | Path, owner: str = "") -> Iterator[Records]:
     StoreError if there is none, it is damaged, of another version or another laboratory's.
     """
     check_place(place)
-    if isinstance(place, str) and place.startswith(_POSTGRES):
+    if isinstance(place, str) and is_shared(place):
         from glasstumbler.store.postgres import reading as reading_postgres
 
         opened = reading_postgres(place)
@@ -60,6 +60,11 @@ def check_place(place: str | Path | None) -> None:
     if isinstance(place, str) and not place.startswith(("sqlite:///", *_POSTGRES)):
         scheme = place.partition(":")[0][:20]  # what follows may hold a password
         raise SettingsError(f"a store is sqlite:///PATH or postgresql://HOST/DATABASE, not {scheme!r}")
+
+
+def is_shared(place: str | Path | None) -> bool:
+    """Whether several processes may work on such a store side by side."""
+    return isinstance(place, str) and place.startswith(_POSTGRES)
 
 
 def _path(place: str | Path) -> Path:

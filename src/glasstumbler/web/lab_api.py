@@ -137,6 +137,9 @@ class LabApi:
     # -- chains ---------------------------------------------------------------------------------------------------
 
     async def chains(self, request: Request) -> list[dict[str, object]]:
+        return await run_in_threadpool(self._list_chains)
+
+    def _list_chains(self) -> list[dict[str, object]]:
         found: list[dict[str, object]] = [
             {
                 "coin": chain.coin,
@@ -173,9 +176,7 @@ class LabApi:
 
     async def reorg(self, request: Request) -> dict[str, int]:
         wanted, chain = await _body(request, Reorg), self._chain(request)
-        if wanted.depth >= chain.tip()[0]:
-            raise OutOfBounds("deeper than the chain", "depth")
-        return {"height": await self._act(lambda: chain.reorg(wanted.depth))}
+        return {"height": await self._act(lambda: _reorganise(chain, wanted.depth))}
 
     async def address(self, request: Request) -> dict[str, str]:
         wanted, chain = await _body(request, Address), self._chain(request)
@@ -256,6 +257,12 @@ def _name(host: str) -> str:
     """A Host header without its port."""
     name, colon, port = host.rpartition(":")
     return (name if colon and port.isdecimal() else host).lower()
+
+
+def _reorganise(chain: LabChain, depth: int) -> int:
+    if depth >= chain.tip()[0]:
+        raise OutOfBounds("deeper than the chain", "depth")
+    return chain.reorg(depth)
 
 
 def _check_address(chain: LabChain, address: str) -> None:
