@@ -28,7 +28,12 @@ kill "-${order:-QUIT}" $server
 wait $server
 [ -n "$order" ] || rm -rf "$FOLDER"
 """
-_SETTINGS = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "60"}
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "60",
+    "recovery_init_sync_method": "syncfs",
+}
 _numbers = count(1)
 
 
@@ -52,6 +57,7 @@ class Server:
             shutil.chown(folder, "postgres", "postgres")
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
+        self._chosen: dict[str, str] = {}
         password = folder / "password"
         password.write_text(PASSWORD)
         password.chmod(0o644)
@@ -61,6 +67,7 @@ class Server:
         )
 
     def start(self, **settings: str) -> None:
+        self._chosen = settings
         chosen = {**_SETTINGS, **settings, "port": str(self.port)}
         options = [part for name, value in chosen.items() for part in ("-c", f"{name}={value}")]
         log = (self._folder / "log").open("ab")
@@ -87,6 +94,12 @@ class Server:
         """As when it is killed: nothing is finished; started again, it recovers."""
         self._end("QUIT")
 
+    def restore(self) -> None:
+        """Running, with the settings of the beginning."""
+        if self._chosen or self._process is None:
+            self.stop()
+            self.start()
+
     def _end(self, order: str) -> None:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.write(f"{order}\n".encode())
@@ -99,15 +112,20 @@ class Server:
 
     def run(self, sql: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """One statement as the server's owner, each in its own transaction."""
-        with psycopg.connect(self.url(database), autocommit=True) as connection:
-            cursor = connection.execute(sql)
-            return cursor.fetchall() if cursor.description else []
+        return run(self.url(database), sql)
 
     def database(self) -> str:
         """The address of a new, empty database."""
         name = f"record{next(_numbers)}"
         self.run(f"CREATE DATABASE {name}")
         return self.url(name)
+
+
+def run(place: str, sql: str) -> list[tuple[object, ...]]:
+    """Statements in the database of this address."""
+    with psycopg.connect(place, autocommit=True) as connection:
+        cursor = connection.execute(sql)
+        return cursor.fetchall() if cursor.description else []
 
 
 @contextmanager

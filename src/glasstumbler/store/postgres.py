@@ -75,7 +75,7 @@ class PostgresStore(GroupStore):
 
     def _commit(self, group: list[Waiting]) -> list[Outcome]:
         """A group whose transaction was surely lost is run once more, on a new connection."""
-        problem = StoreError("the store did not take a change")
+        problem = StoreError("the store did not take a change: the connection broke at each try")
         for _ in range(2):
             try:
                 link = self._link = self._link or self._server.connect(**_WRITER)
@@ -130,7 +130,7 @@ class PostgresStore(GroupStore):
                 link = self._link = self._server.connect(**_WRITER)
                 link.script(f"BEGIN; SELECT pg_advisory_xact_lock({self._lock})")  # after the one in doubt has ended
                 row = link.execute("SELECT last FROM writer WHERE id = ?", (self._id,)).fetchone()
-                link.script("COMMIT")
+                link.script("ROLLBACK")
                 return row is not None and row[0] == mark
             self._drop()
             if time.monotonic() > deadline:

@@ -41,7 +41,7 @@ _MEND = (
     (r"database \S+ does not exist", "make it with `createdb`"),
     (r"role \S+ does not exist", "check the user"),
     (r"too many|connection slots", "raise its max_connections, or run fewer processes"),
-    (r"timeout expired|translate host name|unreachable", "check host and port"),
+    (r"timeout expired|translate host name|resolve host|unreachable", "check host and port"),
     (r"permission denied", "the user must own the database"),
     (r"read-only", "it is a standby, or set to read only: name a server that takes changes"),
 )
