@@ -166,3 +166,11 @@ def test_a_percentage_is_off_by_half_a_unit_at_most(units: int, ppm: int) -> Non
 @given(st.integers(-(10**30), 10**30), st.integers(1, 10**20))
 def test_ceil_div(a: int, b: int) -> None:
     assert (ceil_div(a, b) - 1) * b < a <= ceil_div(a, b) * b
+
+
+@pytest.mark.parametrize("digits", ["0.1" + "0" * 150 + "1", "0." + "3" * 5000, "1" + "0" * 30 + "." + "0" * 200 + "5"])
+def test_no_digit_of_a_long_number_is_rounded_away(digits: str) -> None:
+    """A JSON number may have thousands; the 151st behind the point was lost, and the amount taken."""
+    with pytest.raises(ValueError, match="decimal places"):
+        parse(Decimal(digits), "btc")
+    assert parse(Decimal("0.1" + "0" * 5000), "btc") == 10_000_000

@@ -6,7 +6,7 @@ Text at the edges is a plain decimal ("0.001"); JSON numbers are read as `Decima
 from __future__ import annotations
 
 import re
-from decimal import Decimal, InvalidOperation, localcontext
+from decimal import MAX_PREC, Decimal, InvalidOperation, localcontext
 from typing import Final
 
 PLACES: Final[dict[str, int]] = {"btc": 8, "bch": 8, "ltc": 8, "eth": 18, "xmr": 12, "msat": 11}
@@ -41,7 +41,7 @@ def parse(value: str | int | Decimal, coin: str) -> int:
     if number and not -_MOST_DIGITS < number.adjusted() < _MOST_DIGITS:
         raise ValueError("out of any range")
     with localcontext() as context:
-        context.prec = 100
+        context.prec = MAX_PREC  # a JSON number may have any number of digits, and none of them is rounded away
         units = number.scaleb(PLACES[coin])
         if units != units.to_integral_value():
             raise ValueError(f"more than {PLACES[coin]} decimal places")

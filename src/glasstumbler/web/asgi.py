@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from glasstumbler.dialects.base import Request, Response
 from glasstumbler.errors import TooLarge
 from glasstumbler.service import Service
+from glasstumbler.web.safety import check_head, safe
 
 BODY_MOST = 64 * 1024
 """Bytes of a request's body; the largest documented request has a few hundred."""
@@ -33,11 +34,20 @@ class ServiceApp:
         except ClientDisconnect:
             return  # half a request asks for nothing
         request = to_request(scope, body or b"")
-        if body is None:
-            error = TooLarge(f"the body is larger than {BODY_MOST} bytes")
+        if (error := _too_large(scope, body)) is not None:
             await reply(send, self._service.dialect.refuse(error, request))
         else:
             await reply(send, await self._service.handle(request))
+
+
+def _too_large(scope: Scope, body: bytes | None) -> TooLarge | None:
+    if body is None:
+        return TooLarge(f"the body is larger than {BODY_MOST} bytes")
+    try:
+        check_head(scope.get("raw_path", b""), scope["query_string"], scope["headers"])
+    except TooLarge as error:
+        return error
+    return None
 
 
 def to_request(scope: Scope, body: bytes) -> Request:
@@ -73,5 +83,5 @@ async def reply(send: Send, response: Response) -> None:
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
     if not any(name == b"content-length" for name, _ in headers):
         headers.append((b"content-length", str(len(response.body)).encode()))
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.start", "status": response.status, "headers": safe(headers)})
     await send({"type": "http.response.body", "body": response.body})

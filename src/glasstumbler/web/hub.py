@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import resources
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
@@ -12,6 +13,7 @@ from starlette.routing import Mount, Route
 from glasstumbler.house import House
 from glasstumbler.web.asgi import ServiceApp
 from glasstumbler.web.lab_api import LabApi
+from glasstumbler.web.safety import SafeAnswers
 
 _INDEX = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark"><title>Glass Tumbler - TEST NETWORKS ONLY</title>
@@ -48,5 +50,6 @@ def hub(house: House) -> Starlette:
             Route("/openapi/{slug}.yaml", contract),
             Mount("/lab/v1", app=LabApi(house).app()),
             *services,
-        ]
+        ],
+        middleware=[Middleware(SafeAnswers)],
     )
