@@ -84,11 +84,13 @@ class Fleet:
             self.wire.urls[:] = [each.urls["hub"] for _, each in self._crew if isinstance(each, Server)]
 
     def kill_one(self, chance: random.Random) -> str:
-        """What it was; "" while all that were killed are still starting."""
+        """What it was; "" if only one of each kind is left, while the others start: somebody is to work and answer."""
         with self._lock:
-            if not self._crew:
+            kinds = Counter(kind for kind, _ in self._crew)
+            spare = [place for place, (kind, _) in enumerate(self._crew) if kinds[kind] > 1]
+            if not spare:
                 return ""
-            kind, victim = self._crew.pop(chance.randrange(len(self._crew)))
+            kind, victim = self._crew.pop(chance.choice(spare))
         victim.end(SIGKILL)
         self._listen()
         starting = threading.Thread(target=self._replace, args=(kind,))
