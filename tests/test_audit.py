@@ -16,7 +16,7 @@ from shutil import copytree
 import pytest
 
 from glasstumbler.audit import Report, audit, audit_house
-from glasstumbler.audit_record import MOST
+from glasstumbler.audit_entries import MOST
 from glasstumbler.engine import ledger
 from glasstumbler.errors import StoreError
 from glasstumbler.store.records import Records
@@ -64,22 +64,23 @@ def record(folder: Path, *statements: str) -> Report:
 
 
 def test_a_folder_is_whole(folder: Path) -> None:
-    stages: list[str] = []
-    report = audit(folder, stages.append)
+    stages: list[tuple[str, int, int]] = []
+    report = audit(folder, lambda *stage: stages.append(stage))
     assert report.clean, report.lines()
     assert (report.orders, report.chains) == (8, ("btc", "eth", "xmr"))
     assert report.entries > 80 and report.coins >= 50 and report.payments == 7
-    assert stages == ["entries and documents", "btc chain", "eth chain", "xmr chain"]
+    assert stages[0] == ("entries", 0, report.entries) and ("entries", report.entries, report.entries) in stages
+    assert stages[-1] == ("documents and wallets", 12, 12)
     assert report.lines()[0].startswith("the record is whole: ")
 
 
 TAMPERING = {
     "an entry's amount": (
-        "UPDATE entry SET body = replace(body, '\"float\"', '\"float \"') WHERE number = 20",
+        "UPDATE entry SET body = CAST(replace(body, '\"float\"', '\"float \"') AS BLOB) WHERE number = 20",
         "entry 20: its hash does not follow",
     ),
     "an entry that is no entry": (
-        "UPDATE entry SET body = 'nonsense' WHERE number = 20",
+        "UPDATE entry SET body = x'00' WHERE number = 20",
         "entry 20: its hash does not follow",
     ),
     "an entry's column": (
@@ -92,7 +93,7 @@ TAMPERING = {
         "was changed after this entry",
     ),
     "an order's document": (
-        'UPDATE orders SET doc = replace(doc, \'"coin":"btc"\', \'"coin": "btc"\') WHERE number = 1',
+        'UPDATE orders SET doc = CAST(replace(doc, \'"coin":"btc"\', \'"coin": "btc"\') AS BLOB) WHERE number = 1',
         "order 1 was changed after this entry",
     ),
     "an order's state, in its column only": (
@@ -106,10 +107,10 @@ TAMPERING = {
     "a payment deleted": ("DELETE FROM payment WHERE number = 1", "payment 1 is missing"),
     "a coin that does not parse": ("UPDATE coin SET doc = 7 WHERE number = 1", "coin 1 does not parse"),
     "a deposit that does not parse": ("UPDATE deposit SET doc = '[]'", "does not parse"),
-    "a hash that is none": ("UPDATE entry SET hash = 'none' WHERE number = 20", "entry 20: its hash"),
+    "a hash that is none": ("UPDATE entry SET hash = x'77' WHERE number = 20", "entry 20: its hash"),
     "a deposit deleted": ("DELETE FROM deposit WHERE order_number = 2", "is missing"),
     "a payment's output": (
-        "UPDATE payment SET doc = replace(doc, '\"vout\":0', '\"vout\":1') WHERE number = 1",
+        "UPDATE payment SET doc = CAST(replace(doc, '\"vout\":0', '\"vout\":1') AS BLOB) WHERE number = 1",
         "payment 1 was changed after this entry",
     ),
     "a coin that was spent is made to be there": (
@@ -118,12 +119,12 @@ TAMPERING = {
     ),
     "a coin out of nothing": (
         "INSERT INTO coin SELECT 9999, service, coin, 'ab', 7, height, NULL, "
-        "replace(replace(doc, txid, 'ab'), '\"number\":' || number, '\"number\":9999') FROM coin WHERE number = 1",
+        "CAST(replace(replace(doc, txid, 'ab'), '\"number\":' || number, '\"number\":9999') AS BLOB) FROM coin WHERE number = 1",
         "coin 9999 stands in no entry",
     ),
     "a key that is watched": ("UPDATE watch SET service = 'whir' WHERE service = 'btcmix'", "was changed after"),
     "an API key unblocked or blocked": ("UPDATE account SET blocked = 1", "was changed after this entry"),
-    "a code's volume": ("UPDATE code SET doc = replace(doc, '\"number\"', ' \"number\"')", "was changed after"),
+    "a code's volume": ("UPDATE code SET doc = CAST(replace(doc, '\"number\"', ' \"number\"') AS BLOB)", "was changed after"),
 }
 
 
@@ -140,7 +141,7 @@ def test_a_difference_carries_the_number_of_the_last_entry_that_speaks_of_it(fol
     with closing(sqlite3.connect(folder / "record.db")) as connection:
         entries = connection.execute("SELECT number, body FROM entry").fetchall()
     last = max(number for number, body in entries if ["order", "1"] in [d[:2] for d in _docs(body)])
-    report = record(folder, "UPDATE orders SET doc = doc || ' ' WHERE number = 1")
+    report = record(folder, "UPDATE orders SET doc = CAST(doc || ' ' AS BLOB) WHERE number = 1")
     assert [error.number for error in report.differences] == [last]
 
 

@@ -20,7 +20,7 @@ __main__
 cli
 demo
 web
-audit audit_chain audit_record
+audit audit_blocks audit_chain audit_crew audit_entries audit_file audit_network audit_record
 lab
 worker
 house

@@ -1,36 +1,45 @@
 """Every coin is accounted for: the record recomputed, and the wallets held against the chains.
 
-Reads only, on one consistent view of the record; it may run beside `serve`, and after a kill.
+Reads only, on one consistent view of the record; it may run beside `serve`, and after a kill. A large record is read by
+two processes; nothing is left out or sampled for speed.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from typing import NamedTuple
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
-from glasstumbler.audit_chain import (
-    COINS,
-    Blocks,
-    LoggedBlocks,
-    Network,
-    Wallets,
-    check_channels,
-    check_mined,
-    up_to,
-)
-from glasstumbler.audit_record import Book, Findings, Sums, check_record
-from glasstumbler.chains.blocklog import BlockLog
-from glasstumbler.errors import ChainError, PaymentFailed, RecordError, StoreError
+from glasstumbler.audit_blocks import Blocks, LoggedBlocks
+from glasstumbler.audit_chain import COINS, Network, Wallets, check_channels, check_mined
+from glasstumbler.audit_crew import Alone, Crew, Task, team
+from glasstumbler.audit_entries import Account, Finding, Findings, head, last_words, play, play_into
+from glasstumbler.audit_file import check_file
+from glasstumbler.audit_network import channel_file, house_network
+from glasstumbler.audit_record import DAMAGED, Sums, check_sums, check_table
+from glasstumbler.errors import ChainError, RecordError, StoreError
 from glasstumbler.house import House
-from glasstumbler.store.documents import UNREADABLE
+from glasstumbler.store.documents import TABLES
 from glasstumbler.store.records import Records
 from glasstumbler.store.url import reading
 
-Progress = Callable[[str], None]
+Progress = Callable[[str, int, int], None]
+"""What is being looked at, how much of it is done, out of how much."""
+_FOLLOWED = "SELECT DISTINCT coin FROM block"
+Tips = dict[str, tuple[int, str]]
+RANGE = 50_000
+"""Entries that are played at once; more of them than this are worth a second process."""
+
+
+class Kept(NamedTuple):
+    """The last entry at an earlier time, kept elsewhere."""
+
+    number: int
+    hash: str
 
 
 class Report(NamedTuple):
@@ -60,117 +69,184 @@ class Report(NamedTuple):
         return [*map(str, self.differences), f"{len(self.differences)} differences in {size}"]
 
 
-def audit(folder: Path, progress: Progress | None = None, store: str | Path | None = None, owner: str = "") -> Report:
-    """Of a folder, also while it is in use. `store`: the record's address, by default a file in the folder. `owner`:
-    the laboratory's fingerprint, which the record must have."""
-    with ExitStack() as open_files:
-        records = open_files.enter_context(reading(store or folder / "record.db", owner))
-        chains: dict[str, Blocks] = {}
-        for coin in COINS:
-            path = folder / "chains" / f"{coin}.blocks"
-            if path.exists():
-                log = BlockLog.read_only(path, coin)
-                open_files.callback(log.close)
-                chains[coin] = LoggedBlocks(log, coin)
-        network = open_files.enter_context(_channel_file(folder / "chains" / "lightning.sqlite"))
-        return _audit(records, chains, network, progress)
+def audit(
+    folder: Path, progress: Progress | None = None, store: str | Path | None = None, kept: Kept | None = None
+) -> Report:
+    """Of a folder, also while it is in use. `store`: the record's address, by default a file in the folder.
+
+    StoreError if the record, or the file of a chain, cannot be read.
+    """
+    place = store or folder / "record.db"
+    with ExitStack() as stack:
+        paths = {coin: path for coin in COINS if (path := folder / "chains" / f"{coin}.blocks").exists()}
+        tips: Tips = {}
+        with reading(place) as records:
+            large = head(records)[0] > RANGE
+        look = stack.enter_context(team(place, lambda: tips.update(_tips(paths)))) if large else None
+        if look is None:
+            tips.update(_tips(paths))
+            records = stack.enter_context(reading(place))
+            look = records, Alone(records)
+        network = stack.enter_context(channel_file(folder / "chains" / "lightning.sqlite"))
+        work = _Audit(*look, progress)
+        return work.run(_file_of(place), paths, tips, network, kept)
 
 
 def audit_house(house: House, progress: Progress | None = None) -> Report:
     """Of a running laboratory, its chains in memory or not. Lightning is compared well only at rest."""
-    network = _HouseNetwork(house) if house.lightning is not None else None
+    tips = {coin: chain.tip() for coin, chain in house.chains.items()}
     with house.store.snapshot() as records:
-        return _audit(records, house.chains, network, progress)
+        return _Audit(records, Alone(records), progress).run(None, house.chains, tips, house_network(house), None)
 
 
-def _audit(
-    records: Records, chains: Mapping[str, Blocks], network: Network | None, progress: Progress | None
-) -> Report:
-    began = time.perf_counter()
-    tell = progress or _silent
-    findings = Findings()
-    with Book(findings) as book:
-        tell("entries and documents")
-        sums = check_record(records, book, findings)
-        seen = tuple(coin for coin in COINS if records.cursor(coin) is not None)
-        _check_chains(records, chains, seen, book, sums, findings, tell)
+def audit_record(records: Records, kept: Kept | None = None) -> Report:
+    """Of the record alone, as the view shows it: without chains, and without the file that it is in."""
+    return _Audit(records, Alone(records), None).run(None, {}, None, None, kept)
+
+
+class _Audit:
+    def __init__(self, records: Records, crew: Crew, progress: Progress | None) -> None:
+        self._records, self._crew, self._tell = records, crew, progress or _silent
+        self._findings, self._sums = Findings(), Sums()
+        self._balances: Counter[Account] = Counter()
+        self._parts: dict[str, list[dict[str, str] | Path]] = defaultdict(list)
+        self._entries = 0
+
+    def run(
+        self,
+        file: Path | None,
+        chains: Mapping[str, Blocks | Path],
+        tips: Tips | None,
+        network: Network | None,
+        kept: Kept | None,
+    ) -> Report:
+        """`tips` None: the wallets are not compared."""
+        began = time.perf_counter()
+        number, link = head(self._records)
+        followed = [] if tips is None else sorted({str(coin) for (coin,) in self._records.rows(_FOLLOWED)})
+        with ExitStack() as stack:
+            self._play(number, stack, file)
+            self._check_kept(kept)
+            self._look({coin: (chains[coin], (tips or {}).get(coin, (-1, ""))) for coin in followed if coin in chains})
+        for coin in followed:
+            if coin not in chains:
+                self._findings.add(f"the record follows {coin}, whose chain is not here")
         if network is not None:
-            check_channels(records, network, book, findings)
-    elapsed = time.perf_counter() - began
-    head = records.head()[1].hex()
-    return Report(tuple(findings.found), book.entries, sums.orders, sums.payments, sums.coins, seen, elapsed, head)
+            check_channels(self._records, network, self._balances, self._findings)
+        sums = self._sums.counts
+        return Report(
+            self._numbered(),
+            self._entries,
+            *(sums["order"], sums["payment"], sums["coin"]),
+            tuple(coin for coin in COINS if coin in followed),
+            time.perf_counter() - began,
+            link.hex(),
+        )
+
+    def _play(self, last: int, stack: ExitStack, file: Path | None) -> None:
+        """All entries, and the file that they are in."""
+        ranges = [(first, min(first + RANGE - 1, last)) for first in range(1, max(last, 1) + 1, RANGE)]
+        tasks = [Task(play, each) for each in ranges]
+        if len(ranges) > 1:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="glasstumbler-audit-")))
+            tasks = [Task(play_into, (*each, folder)) for each in ranges]
+        if file is not None:
+            tasks.append(Task(check_file, (file,)))
+
+        def tell(done: Mapping[int, Any]) -> None:
+            self._tell("entries", sum(done[place].entries for place in done if place < len(ranges)), last)
+
+        results = self._do(tasks, tell)
+        for played in results[: len(ranges)]:
+            self._findings.take(played.findings)
+            self._balances.update(played.balances)
+            self._entries += played.entries
+            for table, words in played.said.items():
+                self._parts[table].append(words)
+        for findings in results[len(ranges) :]:
+            self._findings.take(findings)
+
+    def _look(self, chains: Mapping[str, tuple[Blocks | Path, tuple[int, str]]]) -> None:
+        """At all documents, and at the wallets."""
+        owed = {account: sum_ for account, sum_ in self._balances.items() if sum_ and account[1].startswith("order:")}
+        tasks = [Task(check_wallets, (coin, *chain)) for coin, chain in chains.items()]
+        tasks += [Task(check_table, (name, self._parts.pop(name, []), owed)) for name in TABLES]
+        results = self._do(tasks, lambda done: self._tell("documents and wallets", len(done), len(tasks)))
+        for found, sums in results[len(chains) :]:
+            self._findings.take(found)
+            self._sums.add(sums)
+        for table in self._parts:
+            self._findings.add(f"entries speak of documents of {table!r}: there is no such table")
+        check_sums(self._records, self._sums, self._balances, self._findings)
+        mined: set[int] = set()
+        for found, numbers in results[: len(chains)]:
+            self._findings.take(found)
+            mined |= numbers
+        if chains and not self._findings.found:  # else payments that no block shows may be a consequence
+            check_mined(self._records, {coin: self._sums.mined[coin] for coin in chains}, mined, self._findings)
+
+    def _do(self, tasks: list[Task], tell: Callable[[Mapping[int, Any]], None]) -> list[Any]:
+        """The tasks' results in their order."""
+        done: dict[int, Any] = {}
+        tell(done)
+        for place, result in self._crew.run(tasks):
+            done[place] = result
+            tell(done)
+        return [done[place] for place in range(len(tasks))]
+
+    def _check_kept(self, kept: Kept | None) -> None:
+        if kept is None:
+            return
+        row = next(self._records.rows(f"SELECT hash FROM entry WHERE number = {kept.number}"), None)
+        if row is None:
+            self._findings.add(f"entry {kept.number}, whose hash was kept, is not there: the record was cut off")
+        elif row[0] != bytes.fromhex(kept.hash):
+            self._findings.add(
+                "has not the hash that was kept: it, or what stands before it, was rewritten", kept.number
+            )
+
+    def _numbered(self) -> tuple[RecordError, ...]:
+        """The findings with the number of the last entry that speaks of each one's document."""
+        about = {each.about for each in self._findings.found if each.number is None and each.about is not None}
+        words = last_words(self._records, about) if about else {}
+        return tuple(
+            RecordError(words.get(each.about or "") if each.number is None else each.number, each.text)
+            for each in self._findings.found
+        )
 
 
-def _check_chains(
-    records: Records,
-    chains: Mapping[str, Blocks],
-    seen: tuple[str, ...],
-    book: Book,
-    sums: Sums,
-    findings: Findings,
-    tell: Progress,
-) -> None:
-    mined: set[int] = set()
-    for coin in seen:
-        if coin not in chains:
-            findings.add(None, f"the record follows {coin}, whose chain is not here")
-            continue
-        tell(f"{coin} chain")
-        wallets = Wallets(records, coin, book, findings)
-        height, block_hash = records.cursor(coin) or (0, "")
-        try:
-            wallets.check(up_to(chains[coin], height, block_hash))
-        except (ChainError, RecordError, *UNREADABLE) as error:
-            findings.add(None, f"{coin}: the wallets cannot be compared: {error}")
-        mined |= wallets.mined
-    if not findings.found:  # else payments that no block shows may be a consequence
-        check_mined(records, sums.mined, mined, findings, book)
+def check_wallets(
+    records: Records, coin: str, source: Blocks | Path, tip: tuple[int, str]
+) -> tuple[list[Finding], set[int]]:
+    """Of one chain; also the numbers of our payments that its blocks hold. `source`: the chain, or its log's path."""
+    findings = Findings()
+    wallets = Wallets(records, coin, findings)
+    try:
+        if isinstance(source, Path):
+            with closing(LoggedBlocks(source, coin)) as log:
+                wallets.check(log, tip)
+        else:
+            wallets.check(source, tip)
+    except (ChainError, RecordError, StoreError, *DAMAGED) as error:
+        findings.add(f"{coin}: the wallets cannot be compared: {error}")
+    return findings.found, wallets.mined
 
 
-def _silent(stage: str) -> None:
+def _tips(paths: Mapping[str, Path]) -> Tips:
+    """Of the chains now; a log that cannot be read is told of when it is compared."""
+    found: Tips = {}
+    for coin, path in paths.items():
+        with suppress(ChainError, StoreError), closing(LoggedBlocks(path, coin)) as log:
+            found[coin] = log.tip()
+    return found
+
+
+def _file_of(place: str | Path) -> Path | None:
+    """The record's file, if it is one."""
+    if isinstance(place, Path):
+        return place
+    return Path(place.removeprefix("sqlite:///")) if place.startswith("sqlite:///") else None
+
+
+def _silent(stage: str, done: int, total: int) -> None:
     pass
-
-
-class _HouseNetwork:
-    def __init__(self, house: House) -> None:
-        assert house.lightning is not None
-        self._network = house.lightning
-
-    def sendable(self, payer: str) -> int:
-        return self._network.sendable(payer)
-
-    def settled(self, key: str) -> int | None:
-        try:
-            paid = self._network.paid(key)
-        except PaymentFailed:
-            return None
-        return None if paid is None else paid.fee_msat
-
-
-class _ChannelFile:
-    """The Lightning model's file, read by another process."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def sendable(self, payer: str) -> int:
-        sql = "SELECT sum(CASE a WHEN ? THEN balance ELSE capacity - balance END) FROM channels WHERE ? IN (a, b)"
-        return int(self._connection.execute(sql, (payer, payer)).fetchone()[0] or 0)
-
-    def settled(self, key: str) -> int | None:
-        sql = "SELECT fee_msat FROM payments WHERE key = ? AND preimage IS NOT NULL"
-        row = self._connection.execute(sql, (key,)).fetchone()
-        return None if row is None else int(row[0])
-
-
-@contextmanager
-def _channel_file(path: Path) -> Iterator[_ChannelFile | None]:
-    if not path.exists():
-        yield None
-        return
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)) as connection:
-        try:
-            connection.execute("BEGIN")
-            yield _ChannelFile(connection)
-        except sqlite3.Error as error:
-            raise StoreError(f"cannot read {path}: {error}") from None

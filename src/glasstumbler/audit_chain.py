@@ -7,36 +7,30 @@ what the chain has that the record has not yet taken in is left out.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-from glasstumbler.audit_record import Book, Findings
-from glasstumbler.chains import blocks as utxo_blocks
-from glasstumbler.chains import eth, monero
+import msgspec
+
+from glasstumbler.audit_blocks import Blocks, beyond, up_to
+from glasstumbler.audit_entries import Account, Findings
 from glasstumbler.chains.base import Block, Format, Tx
-from glasstumbler.chains.blocklog import BlockLog
 from glasstumbler.chains.eth_format import TRANSFER_GAS, EthFormat, read_transfer
 from glasstumbler.chains.formats import FORMATS
 from glasstumbler.chains.monero import MoneroFormat
 from glasstumbler.engine import ledger
 from glasstumbler.engine.coins import Coin
-from glasstumbler.engine.desk import DepositState
+from glasstumbler.engine.desk import Deposit, DepositState
 from glasstumbler.engine.payment import Payment, PaymentState
-from glasstumbler.errors import ChainError
 from glasstumbler.store.records import Records
 from glasstumbler.turn import Arrival, arrivals
 
 COINS: Mapping[str, Format] = {**FORMATS, "eth": EthFormat(), "xmr": MoneroFormat()}
 _MINED = frozenset((PaymentState.MINED, PaymentState.SETTLED))
 _UNMINED = (PaymentState.STORED, PaymentState.SENT)
+_coin = msgspec.json.Decoder(Coin).decode
+_deposit = msgspec.json.Decoder(Deposit).decode
 Outpoint = tuple[str, int]
-
-
-class Blocks(Protocol):
-    """Blocks of one chain, active and stale: any `Chain`, or its log."""
-
-    def block_hash(self, height: int) -> str | None: ...
-    def block(self, block_hash: str) -> Block: ...
 
 
 class Network(Protocol):
@@ -48,45 +42,6 @@ class Network(Protocol):
         ...
 
 
-class LoggedBlocks:
-    """The log of a chain that may be running in another process."""
-
-    def __init__(self, log: BlockLog, coin: str) -> None:
-        self._log, self._coin = log, coin
-        self._decode: Callable[[bytes], Block] | None = _DECODERS.get(coin)
-
-    def block_hash(self, height: int) -> str | None:
-        return self._log.hash_at(height)
-
-    def block(self, block_hash: str) -> Block:
-        logged = self._log.find(block_hash)
-        if logged is None:
-            raise ChainError(f"the {self._coin} chain has no block {block_hash}, which the record has taken in")
-        if self._decode is not None:
-            return self._decode(logged.raw)
-        header, txs = utxo_blocks.parse_block(logged.raw)
-        return Block(logged.height, logged.hash, logged.previous, header.time, txs)
-
-
-_DECODERS: Mapping[str, Callable[[bytes], Block]] = {"eth": eth.read_block, "xmr": monero.read_block}
-
-
-def up_to(source: Blocks, height: int, block_hash: str) -> Iterator[Block]:
-    """The chain that ends in this block, from the first block on, even if a reorganisation has taken its end out."""
-    fork, branch = (height, block_hash), list[str]()
-    while source.block_hash(fork[0]) != fork[1]:
-        branch.append(fork[1])
-        fork = (fork[0] - 1, source.block(fork[1]).previous)
-    trunk = [source.block_hash(number) for number in range(fork[0] + 1)]
-    if trunk and trunk[-1] != fork[1]:  # reorganised while we looked
-        yield from up_to(source, height, block_hash)
-        return
-    for name in [*trunk, *reversed(branch)]:
-        if name is None:
-            raise ChainError("the chain grew shorter while it was read")
-        yield source.block(name)
-
-
 class Held(NamedTuple):
     amount: int
     height: int
@@ -96,18 +51,55 @@ class Held(NamedTuple):
 class Wallets:
     """The services' keys on one chain."""
 
-    def __init__(self, records: Records, coin: str, book: Book, findings: Findings) -> None:
-        self._records, self._coin, self._book, self._findings = records, coin, book, findings
+    def __init__(self, records: Records, coin: str, findings: Findings) -> None:
+        self._records, self._coin, self._findings = records, coin, findings
         self._format = COINS[coin]
-        self._unmined = {payment.number for payment in records.open_payments(coin, _UNMINED)}
+        self._unmined = {payment.number: payment for payment in records.open_payments(coin, _UNMINED)}
         self.mined: set[int] = set()
         """Numbers of our payments that the blocks hold."""
 
-    def check(self, blocks: Iterable[Block]) -> None:
+    def check(self, source: Blocks, tip: tuple[int, str]) -> None:
+        """`tip`: the chain's, taken before the record was looked at. ChainError, or one of `DAMAGED`, if the chain or
+        a document is not as it was written."""
+        height, block_hash = self._records.cursor(self._coin) or (0, "")
+        blocks = self._remembered(up_to(source, height, block_hash))
         if self._format.one_to_one:
             self._check_accounts(blocks)
         else:
             self._check_outputs(blocks)
+        self._check_ahead(beyond(source, height, block_hash, tip))
+
+    def _remembered(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """The blocks that the cursor remembers are those that it has passed."""
+        sql = "SELECT coin, height, hash FROM block"
+        remembered = {height: name for coin, height, name in self._records.rows(sql) if coin == self._coin}
+        for block in blocks:
+            if remembered.get(block.height, block.hash) != block.hash:
+                self._findings.add(
+                    f"cursor {self._coin}: block {block.height} is {remembered[block.height]} in the record, "
+                    f"and {block.hash} on the chain",
+                    about=f"cursor {self._coin}",
+                )
+            yield block
+
+    def _check_ahead(self, blocks: Iterable[Block]) -> None:
+        """A payment is stored before it is sent. So a transaction that spends ours and is not stored says that the
+        record was put back to an earlier state."""
+        rows = self._records.rows(f"SELECT txid, vout FROM coin WHERE coin = '{self._coin}'")
+        ours: frozenset[Outpoint] | None = None
+        for block in blocks:
+            if ours is None:
+                ours = frozenset((txid, vout) for txid, vout in rows)
+            spending = [
+                tx.txid for tx in block.txs if not ours.isdisjoint((each.txid, each.vout) for each in tx.inputs)
+            ]
+            known = {payment.txid for payment in self._records.payments_in(self._coin, spending)} if spending else ()
+            for txid in spending:
+                if txid not in known:
+                    self._findings.add(
+                        f"{self._coin}: {txid} in block {block.height} spends coins of ours and the record has no such "
+                        "payment: it was put back to an earlier state"
+                    )
 
     # -- payments -------------------------------------------------------------------------------------------------
 
@@ -117,31 +109,30 @@ class Wallets:
         for txid, tx in spending.items():
             payment = known.get(txid)
             if payment is None:
-                self._findings.add(None, f"{self._coin}: {txid} spends coins of ours and is no payment of ours")
+                self._findings.add(f"{self._coin}: {txid} spends coins of ours and is no payment of ours")
                 continue
             self.mined.add(payment.number)
-            number = self._book.number_of(f"payment {payment.number}")
+            about = f"payment {payment.number}"
             if payment.state not in _MINED or payment.height != block.height:
                 self._findings.add(
-                    number,
-                    f"payment {payment.number} is {payment.state} at {payment.height}; "
-                    f"the chain has it in block {block.height}",
+                    f"{about} is {payment.state} at {payment.height}; the chain has it in block {block.height}",
+                    about=about,
                 )
-            self._check_carried(payment, tx, number)
+            self._check_carried(payment, tx, about)
 
-    def _check_carried(self, payment: Payment, tx: Tx, number: int | None) -> None:
+    def _check_carried(self, payment: Payment, tx: Tx, about: str) -> None:
         orders = self._records.orders_by_number({each.order for each in payment.carried})
         for each in payment.carried:
             if each.order not in orders or each.output >= len(orders[each.order].outputs):
-                self._findings.add(number, f"payment {payment.number} pays order {each.order}, which is not there")
+                self._findings.add(f"{about} pays order {each.order}, which is not there", about=about)
                 continue
             output = orders[each.order].outputs[each.output]
             if output.payment != payment.number:
                 self._findings.add(
-                    number, f"order {each.order}, output {each.output}: payments {payment.number} and {output.payment}"
+                    f"order {each.order}, output {each.output}: {about} and payment {output.payment}", about=about
                 )
             if tx.outputs[each.vout] != (self._format.key(output.address), output.amount):
-                self._findings.add(number, f"payment {payment.number} pays another thing than order {each.order} wants")
+                self._findings.add(f"{about} pays another thing than order {each.order} wants", about=about)
 
     # -- coins that are outputs -----------------------------------------------------------------------------------
 
@@ -157,24 +148,29 @@ class Wallets:
             }
             if spending:
                 self._check_payments(block, spending)
-        for coin in self._records.all_coins():
-            if coin.coin == self._coin:
-                self._compare(coin, held)
+        for coin in self._there():
+            self._compare(coin, held)
         self._explain(held)
+
+    def _there(self) -> Iterator[Coin]:
+        """Coins that the blocks should show: unspent, or spent by what no block holds."""
+        sql = f"SELECT doc FROM coin WHERE coin = '{self._coin}' AND spent_by IS NULL AND height IS NOT NULL"
+        yield from (_coin(row[0]) for row in self._records.rows(sql))
+        reserved = self._records.coins([number for payment in self._unmined.values() for number in payment.coins])
+        yield from (coin for coin in reserved.values() if coin.spent_by in self._unmined and coin.height is not None)
 
     def _arrivals(self, block: Block) -> list[Arrival]:
         return arrivals(self._records, self._coin, block.txs, block.height)
 
     def _compare(self, coin: Coin, held: dict[Outpoint, Held]) -> None:
-        there = coin.booked and coin.height is not None and (coin.spent_by is None or coin.spent_by in self._unmined)
-        if not there:
+        if not coin.booked:
             return
         seen = held.pop((coin.txid, coin.vout), None)
         if seen is None or seen != (coin.amount, coin.height, coin.service):
             self._findings.add(
-                self._book.number_of(f"coin {coin.number}"),
                 f"coin {coin.number} ({self._coin} {coin.txid}:{coin.vout}) is {coin.amount} in block {coin.height} "
                 f"in the record; on the chain it is {'not there' if seen is None else seen}",
+                about=f"coin {coin.number}",
             )
 
     def _explain(self, left: Mapping[Outpoint, Held]) -> None:
@@ -189,7 +185,6 @@ class Wallets:
             deposit = waiting.get(outpoint)
             if deposit is None or (deposit.amount, deposit.height) != seen[:2]:
                 self._findings.add(
-                    None,
                     f"{seen.service}: {self._coin} {outpoint[0]}:{outpoint[1]} holds {seen.amount} since block "
                     f"{seen.height}, and the record has no coin for it",
                 )
@@ -216,27 +211,27 @@ class Wallets:
         for account in sorted({*balances, *expected}):
             if balances.get(account, 0) != expected.get(account, 0):
                 self._findings.add(
-                    self._book.number_of(f"coin {number[account]}") if account in number else None,
                     f"{self._coin} account {account} has {expected.get(account, 0)} in the record and "
                     f"{balances.get(account, 0)} on the chain",
+                    about=f"coin {number[account]}" if account in number else None,
                 )
 
     def _recorded_accounts(self) -> tuple[dict[str, int], dict[str, int]]:
         """Balances that the blocks should show, and the number of each account's coin."""
         expected: dict[str, int] = defaultdict(int)
         number: dict[str, int] = {}
-        for coin in self._records.all_coins():
-            if coin.coin == self._coin and coin.booked and coin.spent_by is None:
+        sql = f"SELECT doc FROM coin WHERE coin = '{self._coin}' AND spent_by IS NULL"
+        for coin in (_coin(row[0]) for row in self._records.rows(sql)):
+            if coin.booked:
                 expected[coin.txid] += coin.amount
                 number[coin.txid] = coin.number
-        for payment in self._records.open_payments(self._coin, _UNMINED):
+        for payment in self._unmined.values():
             transfer = read_transfer(bytes.fromhex(payment.raw))
             expected[payment.inputs[0][0]] += transfer.value + payment.fee
             if not payment.carried:  # from account to account
                 expected[_account(transfer.to)] -= transfer.value
-        for deposit in self._records.all_deposits():
-            if deposit.coin != self._coin:
-                continue
+        sql = f"SELECT doc FROM deposit WHERE coin = '{self._coin}' AND (height IS NOT NULL) <> (state = 'credited')"
+        for deposit in (_deposit(row[0]) for row in self._records.rows(sql)):
             mined = deposit.height is not None
             if mined is not (deposit.state is DepositState.CREDITED):
                 address = self._records.order_by_number(deposit.order).address.lower()
@@ -256,26 +251,24 @@ def _cost(tx: Tx) -> int:
     return transfer.value + TRANSFER_GAS * min(transfer.max_fee, transfer.priority_fee)
 
 
-def check_mined(records: Records, expected: Mapping[str, int], mined: set[int], findings: Findings, book: Book) -> None:
+def check_mined(records: Records, expected: Mapping[str, int], mined: set[int], findings: Findings) -> None:
     """Payments that the record holds to be in a block are in one."""
     if sum(count for coin, count in expected.items() if coin in COINS) == len(mined):
         return
     for payment in records.all_payments():
         if payment.state in _MINED and payment.coin in COINS and payment.number not in mined:
-            findings.add(
-                book.number_of(f"payment {payment.number}"),
-                f"payment {payment.number} ({payment.coin} {payment.txid}) is in no block",
-            )
+            about = f"payment {payment.number}"
+            findings.add(f"{about} ({payment.coin} {payment.txid}) is in no block", about=about)
 
 
-def check_channels(records: Records, network: Network, book: Book, findings: Findings) -> None:
+def check_channels(records: Records, network: Network, accounts: Mapping[Account, int], findings: Findings) -> None:
     """What the Lightning nodes can send is what the ledger says, less what is under way."""
-    balances = {a.service: amount for a, amount in book.balances.items() if a.name == ledger.CHANNEL}
+    balances = {service: amount for (service, name, _), amount in accounts.items() if name == ledger.CHANNEL}
     for payment in records.open_payments("msat", (PaymentState.STORED,)):
         fee = network.settled(payment.txid)
         balances[payment.service] += -fee if fee is not None else sum(each.amount for each in payment.carried)
     for service, balance in balances.items():
         if network.sendable(service) != balance:
             findings.add(
-                None, f"{service}: {balance} msat in channels, and {network.sendable(service)} on the Lightning network"
+                f"{service}: {balance} msat in channels, and {network.sendable(service)} on the Lightning network"
             )

@@ -185,9 +185,10 @@ class Payer:
         now, policy = self._clock.now(), self._policies[service]
         records.set_meta(_swept(service, coin), str(now))
         ready = [c for c in records.ready_coins(service, coin, _OPEN) if c.branch == "deposit"][: policy.max_inputs]
-        if len(ready) < policy.sweep_least:
-            return False
-        return self._claim(records, service, coin, now).sweep(ready)
+        if len(ready) >= policy.sweep_least and self._claim(records, service, coin, now).sweep(ready):
+            return True
+        records.append(ledger.Entry("nothing to sweep", now, service))
+        return False
 
     # -- sending --------------------------------------------------------------------------------------------------
 

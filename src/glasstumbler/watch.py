@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from glasstumbler.chains.base import Block, Chain
 from glasstumbler.clock import Clock
+from glasstumbler.engine import ledger
 from glasstumbler.engine.policy import Policy
 from glasstumbler.errors import ChainError
 from glasstumbler.store.base import Store
@@ -65,12 +66,14 @@ class Watch:
     def _begin(self) -> None:
         """Blocks from before the record pay nobody here, but a reorganisation may reach back into them."""
         tip, _ = self._chain.tip()
+        now = self._clock.now()
         hashes = {height: self._chain.block_hash(height) for height in range(max(tip - _KEEP_BLOCKS, 0), tip + 1)}
 
         def unit(records: Records) -> None:
             for height, block_hash in hashes.items():
                 if block_hash is not None:
                     records.push_block(self._coin, height, block_hash, _KEEP_BLOCKS)
+            self._note(records, "watch begins", tip, now)
 
         self._store.write(unit)
 
@@ -85,6 +88,7 @@ class Watch:
             turn.arrived(arrivals(records, self._coin, block.txs, block.height))
             turn.mature()
             records.push_block(self._coin, block.height, block.hash, _KEEP_BLOCKS)
+            self._note(records, "block", block.height, now)
 
         self._store.write(unit)
 
@@ -107,8 +111,13 @@ class Watch:
                 turn.accounts_unmined(arrivals(records, self._coin, block.txs, block.height))
             else:
                 turn.coins_unmined(records.coins_in(self._coin, txids))
+            self._note(records, "block gone", block.height, now)
 
         self._store.write(unit)
+
+    def _note(self, records: Records, kind: str, height: int, now: int) -> None:
+        """The cursor moves inside the record too."""
+        records.append(ledger.Entry(kind, now, ledger.LAB, detail={"coin": self._coin, "height": height}))
 
     # -- mempool --------------------------------------------------------------------------------------------------
 

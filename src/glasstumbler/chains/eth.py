@@ -270,6 +270,14 @@ def _block(header: Header, transfers: Sequence[Transfer]) -> Block:
     return Block(header.height, header.hash(), _hash_text(header.previous), header.time, txs)
 
 
+def read_whole_block(raw: bytes) -> Block:
+    """As `read_block`; BlockRefused also if its header does not name its transactions."""
+    header, transfers = _read_block(raw)
+    if header.transactions_root != _transactions_root(transfers):
+        raise BlockRefused(f"block {header.height}: its header does not fit its transactions")
+    return read_block(raw)
+
+
 def _hash_text(value: bytes) -> str:
     return "0x" + value.hex()
 

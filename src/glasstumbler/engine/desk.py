@@ -80,6 +80,8 @@ class Deposit(msgspec.Struct, omit_defaults=True):
     height: int | None = None
     account: str | None = None
     """The account that it is booked to."""
+    mature: int | None = None
+    """The height of the chain at which it is to be credited; None: not yet known, or done."""
 
 
 # -- opening ------------------------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 """Double entry, append-only, hash-chained: the record of everything that happened.
 
 An entry says what happened (`kind`), to whom, which amounts moved between which accounts, and the digest of every
-document (order, deposit, coin, payment, key) that it changed. Amounts are signed integers of base units; an entry's
-postings add to zero in every coin. The hash of entry n covers n, its body and the hash of entry n-1.
+document (order, deposit, coin, payment, key, code, place on a chain, fact) that it changed. Amounts are signed integers
+of base units; an entry's postings add to zero in every coin. The hash of entry n covers n, its body and the hash of
+entry n-1.
 
 Accounts of a service (assets +, liabilities -):
   coins             what its keys control on chain, `channel` in Lightning
@@ -34,6 +35,8 @@ LATE, SHORT, EXCESS, REPEAT, STRAY, UNPAID = (
     "unowed:failed",
 )
 GENESIS_HASH = bytes(32)
+LAB = "lab"
+"""Stands for the service in entries of the laboratory as a whole: blocks taken in, time that passed."""
 
 
 class Posting(NamedTuple):

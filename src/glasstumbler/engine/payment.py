@@ -46,6 +46,8 @@ class Payment(msgspec.Struct, omit_defaults=True):
     rate: int = 0
     state: PaymentState = PaymentState.STORED
     height: int | None = None
+    mature: int | None = None
+    """The height of the chain at which it is settled, while it is mined and not deep enough."""
     sent_at: int | None = None
     """Height of the chain when it was first broadcast."""
     replaces: int | None = None

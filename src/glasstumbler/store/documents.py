@@ -1,8 +1,14 @@
-"""Every document as it stands in its table, with its digest: what the audit holds against the entries."""
+"""Every document as it stands in its table: what the audit holds against the entries.
+
+A document's name is its table and its key, as entries write them. A table of rows that are no JSON has the row itself
+for its document.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,110 +18,104 @@ from glasstumbler.engine.coins import Coin
 from glasstumbler.engine.desk import Deposit
 from glasstumbler.engine.order import Order
 from glasstumbler.engine.payment import Payment
-from glasstumbler.store.connection import as_bytes
 from glasstumbler.store.records import Code, KeyRow, Records, Row, Watched
-
-UNREADABLE = (msgspec.MsgspecError, TypeError, UnicodeDecodeError)
-"""What a document's reader raises when the bytes, or the column's type, are not as they were written."""
 
 
 class Standing(NamedTuple):
-    """`name` is table and key as entries write them. `document` is None if the bytes do not parse. `columns`: whether
-    the columns that are searched by say the same as the document."""
+    """`document` is None if it cannot be read. `columns`: whether those that are searched by say the same as it."""
 
-    name: str
+    key: str
     digest: str
     document: Any
     columns: bool
 
 
-class _Table(NamedTuple):
-    name: str
-    kind: Any
+class Table(NamedTuple):
     select: str
-    key: Callable[[Row], str]
-    columns: Callable[[Any], Row]
-    """Of a document: what the selected columns, all but the last, must be."""
+    read: Callable[[Row], Standing]
+    gather: Callable[[Iterable[Row]], Iterator[Row]] = iter
+
+    def standing(self, records: Records) -> Iterator[Standing]:
+        return map(self.read, self.gather(records.rows(self.select)))
 
 
-_DOCUMENTS = (
-    _Table(
-        "order",
+def _json(
+    kind: type[Any], select: str, columns: Callable[[Any], Row], key: Callable[[Row], str] = lambda row: str(row[0])
+) -> Table:
+    """A table whose last column is the document; `columns`: what the others must be."""
+    decode = msgspec.json.Decoder(kind).decode
+
+    def read(row: Row) -> Standing:
+        raw = row[-1]
+        if type(raw) is not bytes:
+            return Standing(key(row), ledger.digest(repr(raw).encode()), None, False)
+        try:
+            document = decode(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return Standing(key(row), ledger.digest(raw), None, False)
+        return Standing(key(row), ledger.digest(raw), document, columns(document) == row[:-1])
+
+    return Table(select, read)
+
+
+def _watched(row: Row) -> Standing:
+    key = row[1]
+    name = key.hex() if type(key) is bytes else repr(key)
+    return Standing(f"{row[0]}:{name}", ledger.digest(repr(row[2:]).encode()), Watched(*row), True)
+
+
+def _account(row: Row) -> Standing:
+    key = KeyRow(row[0], row[1], row[2], row[3], bool(row[4]))
+    return Standing(str(row[0]), ledger.digest(msgspec.json.encode(key)), key, row[4] in (0, 1))
+
+
+def _fact(row: Row) -> Standing:
+    name, value = row
+    raw = value.encode() if type(value) is str else repr(value).encode()
+    return Standing(str(name), ledger.digest(raw), row, type(value) is str)
+
+
+def _cursor(row: Row) -> Standing:
+    return Standing(str(row[0]), ledger.digest(repr(row[1]).encode()), row, True)
+
+
+def _by_coin(rows: Iterable[Row]) -> Iterator[Row]:
+    for coin, blocks in groupby(rows, itemgetter(0)):
+        yield coin, [(height, block_hash) for _, height, block_hash in blocks]
+
+
+TABLES: dict[str, Table] = {
+    "order": _json(
         Order,
         "SELECT number, service, id, account, coin, state, wake, doc FROM orders ORDER BY number",
-        lambda row: str(row[0]),
-        lambda order: (
-            order.number,
-            order.service,
-            order.id,
-            order.account,
-            order.coin,
-            order.state.value,
-            desk.wake(order),
-        ),
+        lambda o: (o.number, o.service, o.id, o.account, o.coin, o.state, desk.wake(o)),
     ),
-    _Table(
-        "deposit",
-        Deposit,
-        "SELECT coin, txid, vout, order_number, state, height, doc FROM deposit ORDER BY coin, txid, vout",
-        lambda row: f"{row[0]}:{row[1]}:{row[2]}",
-        lambda deposit: (
-            deposit.coin,
-            deposit.txid,
-            deposit.vout,
-            deposit.order,
-            deposit.state.value,
-            deposit.height,
-        ),
-    ),
-    _Table(
-        "coin",
+    "coin": _json(
         Coin,
         "SELECT number, service, coin, txid, vout, height, spent_by, doc FROM coin ORDER BY number",
-        lambda row: str(row[0]),
-        lambda coin: (coin.number, coin.service, coin.coin, coin.txid, coin.vout, coin.height, coin.spent_by),
+        lambda c: (c.number, c.service, c.coin, c.txid, c.vout, c.height, c.spent_by),
     ),
-    _Table(
-        "payment",
+    "payment": _json(
         Payment,
-        "SELECT number, service, coin, txid, state, doc FROM payment ORDER BY number",
-        lambda row: str(row[0]),
-        lambda payment: (payment.number, payment.service, payment.coin, payment.txid, payment.state.value),
+        "SELECT number, service, coin, txid, state, mature, doc FROM payment ORDER BY number",
+        lambda p: (p.number, p.service, p.coin, p.txid, p.state, p.mature),
     ),
-    _Table(
-        "code",
+    "deposit": _json(
+        Deposit,
+        "SELECT coin, txid, vout, order_number, state, height, mature, doc FROM deposit ORDER BY coin, txid, vout",
+        lambda d: (d.coin, d.txid, d.vout, d.order, d.state, d.height, d.mature),
+        lambda row: f"{row[0]}:{row[1]}:{row[2]}",
+    ),
+    "watch": Table(
+        "SELECT coin, key, service, branch, idx, kind, order_number FROM watch ORDER BY coin, key", _watched
+    ),
+    "code": _json(
         Code,
         "SELECT number, service, code, doc FROM code ORDER BY number",
-        lambda row: str(row[0]),
-        lambda code: (code.number, code.service, code.code),
+        lambda c: (c.number, c.service, c.code),
     ),
-)
-
-
-def standing(records: Records) -> Iterator[Standing]:
-    """All documents, table by table: orders, deposits, coins, payments, codes, watched keys, API keys."""
-    for table in _DOCUMENTS:
-        decode = msgspec.json.Decoder(table.kind).decode
-        for row in records.rows(table.select):
-            yield _read(table, decode, row)
-    yield from map(_watched, records.all_watched())
-    yield from map(_key, records.keys())
-
-
-def _read(table: _Table, decode: Callable[[bytes], Any], row: Row) -> Standing:
-    raw = as_bytes(row[-1])
-    try:
-        document = decode(raw)
-    except UNREADABLE:
-        document = None
-    agrees = document is not None and table.columns(document) == tuple(row[:-1])
-    return Standing(f"{table.name} {table.key(row)}", ledger.digest(raw), document, agrees)
-
-
-def _watched(watched: Watched) -> Standing:
-    digest = ledger.digest(repr(watched[2:]).encode())
-    return Standing(f"watch {watched.coin}:{watched.key.hex()}", digest, watched, True)
-
-
-def _key(key: KeyRow) -> Standing:
-    return Standing(f"account {key.id}", ledger.digest(msgspec.json.encode(key)), key, True)
+    "account": Table("SELECT id, service, key_hash, created, blocked FROM account ORDER BY id", _account),
+    "meta": Table("SELECT key, value FROM meta ORDER BY key", _fact),
+    "cursor": Table("SELECT coin, height, hash FROM block ORDER BY coin, height", _cursor, gather=_by_coin),
+}
+"""Names as entries write them. The longest to read come first."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,43 +22,13 @@ from glasstumbler.engine.order import Order
 from glasstumbler.engine.payment import Payment, PaymentState
 from glasstumbler.errors import RecordError
 from glasstumbler.store.connection import Connection, Cursor, as_bytes
+from glasstumbler.store.rows import Code, KeyRow, Watched
 
+__all__ = ["Code", "KeyRow", "Records", "Row", "Watched"]
 T = TypeVar("T")
 Row = tuple[Any, ...]
 _CHUNK = 500
 """Values in one IN (...)."""
-
-
-class Watched(NamedTuple):
-    """A key that a service can be paid to. `order` only on the branch `deposit`."""
-
-    coin: str
-    key: bytes
-    service: str
-    branch: str
-    place: int
-    """Index of the key on its branch."""
-    kind: str
-    order: int | None
-
-
-class Code(msgspec.Struct, omit_defaults=True):
-    """A customer's code. `volume`: base units mixed under it, by coin."""
-
-    number: int
-    service: str
-    code: str
-    volume: dict[str, int] = {}
-
-
-class KeyRow(NamedTuple):
-    """An API key: its owner's id; the key itself is kept as a hash only."""
-
-    id: str
-    service: str
-    key_hash: bytes
-    created: int
-    blocked: bool
 
 
 _encode = msgspec.json.Encoder().encode
@@ -71,6 +41,7 @@ _code = msgspec.json.Decoder(Code).decode
 _WATCHED = "SELECT coin, key, service, branch, idx, kind, order_number FROM watch"
 _OPEN = "coin = ? AND state IN ('stored', 'sent', 'mined')"  # as the index says it
 _COUNT = "INSERT INTO counter (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+_BLOCKS = "SELECT height, hash FROM block WHERE coin = ? ORDER BY height"
 _ARRIVAL = attrgetter("first_seen", "txid", "vout")
 
 
@@ -80,6 +51,8 @@ class Records:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._docs: list[tuple[str, str, str]] = []
+        self._moved: set[str] = set()
+        """Coins whose cursor has moved since the last entry."""
         self._head: tuple[int, bytes] | None = None
         self._rows: dict[str, list[Row]] = {}
         self._counters: dict[str, int] = {}
@@ -98,6 +71,9 @@ class Records:
     def append(self, entry: ledger.Entry) -> int:
         """Add an entry; its number. RecordError if it does not balance."""
         ledger.check(entry)
+        for coin in sorted(self._moved):
+            self._docs.append(("cursor", coin, self.cursor_digest(coin)))
+        self._moved.clear()
         entry.docs, self._docs = self._docs, []
         number, previous = self.head()
         number += 1
@@ -112,8 +88,9 @@ class Records:
 
     def finish(self) -> None:
         """At the end of a unit; RecordError if a document was written and no entry names it."""
-        if self._docs:
-            raise RecordError(None, f"documents changed outside the record: {self._docs[:3]}")
+        if self._docs or self._moved:
+            changed = [*self._docs[:3], *self._moved]
+            raise RecordError(None, f"documents changed outside the record: {changed}")
 
     def flush(self) -> None:
         """Give the database what was kept back: new rows before changes of rows, each table's in their order."""
@@ -240,21 +217,16 @@ class Records:
     # -- deposits -----------------------------------------------------------------------------------------------
 
     def put_deposit(self, deposit: Deposit, mature: int | None) -> None:
-        """`mature`: the height of the chain at which it is to be credited; None: not yet known, or done."""
+        """`mature`: see `Deposit`."""
+        deposit.mature = mature
         raw = self._note("deposit", f"{deposit.coin}:{deposit.txid}:{deposit.vout}", deposit)
         self._later(
             "INSERT INTO deposit (coin, txid, vout, order_number, state, height, mature, doc) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (coin, txid, vout) DO UPDATE "
             "SET state = excluded.state, height = excluded.height, mature = excluded.mature, doc = excluded.doc",
             (
-                deposit.coin,
-                deposit.txid,
-                deposit.vout,
-                deposit.order,
-                deposit.state.value,
-                deposit.height,
-                mature,
-                raw,
+                *(deposit.coin, deposit.txid, deposit.vout, deposit.order),
+                *(deposit.state.value, deposit.height, mature, raw),
             ),
         )
 
@@ -352,6 +324,8 @@ class Records:
         )
 
     def save_payment(self, payment: Payment, mature: int | None = None) -> None:
+        """`mature`: see `Payment`."""
+        payment.mature = mature
         raw = self._note("payment", str(payment.number), payment)
         self._later(
             "UPDATE payment SET state = ?, mature = ?, doc = ? WHERE number = ?",
@@ -444,22 +418,28 @@ class Records:
 
     def cursor(self, coin: str) -> tuple[int, str] | None:
         """Height and hash of the last block taken in."""
-        sql = "SELECT height, hash FROM block WHERE coin = ? ORDER BY height DESC LIMIT 1"
-        row = self._run(sql, (coin,)).fetchone()
+        row = self._run(f"{_BLOCKS} DESC LIMIT 1", (coin,)).fetchone()
         return None if row is None else (int(row[0]), str(row[1]))
 
     def push_block(self, coin: str, height: int, block_hash: str, keep: int) -> None:
         self._run("INSERT INTO block (coin, height, hash) VALUES (?, ?, ?)", (coin, height, block_hash))
         self._run("DELETE FROM block WHERE coin = ? AND height <= ?", (coin, height - keep))
+        self._moved.add(coin)
 
     def pop_block(self, coin: str, height: int) -> None:
         self._run("DELETE FROM block WHERE coin = ? AND height = ?", (coin, height))
+        self._moved.add(coin)
+
+    def cursor_digest(self, coin: str) -> str:
+        """Of all blocks that the cursor remembers."""
+        return ledger.digest(repr([tuple(row) for row in self._run(_BLOCKS, (coin,))]).encode())
 
     def meta(self, key: str) -> str | None:
         row = self._run("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
 
     def set_meta(self, key: str, value: str) -> None:
+        self._docs.append(("meta", key, ledger.digest(value.encode())))
         self._run(
             "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
             (key, value),

@@ -1,0 +1,39 @@
+"""Rows of the record that are no documents of the engine: watched keys, codes, API keys."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+
+class Watched(NamedTuple):
+    """A key that a service can be paid to. `order` only on the branch `deposit`."""
+
+    coin: str
+    key: bytes
+    service: str
+    branch: str
+    place: int
+    """Index of the key on its branch."""
+    kind: str
+    order: int | None
+
+
+class Code(msgspec.Struct, omit_defaults=True):
+    """A customer's code. `volume`: base units mixed under it, by coin."""
+
+    number: int
+    service: str
+    code: str
+    volume: dict[str, int] = {}
+
+
+class KeyRow(NamedTuple):
+    """An API key: its owner's id; the key itself is kept as a hash only."""
+
+    id: str
+    service: str
+    key_hash: bytes
+    created: int
+    blocked: bool
