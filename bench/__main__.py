@@ -1,4 +1,4 @@
-"""`python -m bench [create|order|block|workers ...]`: run them all or some, print tables, write bench/out/NAME.json."""
+"""`python -m bench [create|order|block|workers|audit ...]`: run them all or some, print tables, write bench/out/NAME.json."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from bench import machine
 from glasstumbler.cli import GARBAGE
 
-PARTS = ("create", "order", "block", "workers")
+PARTS = ("create", "order", "block", "workers", "audit")
 
 
 def main() -> None:

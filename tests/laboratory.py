@@ -8,7 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from glasstumbler.audit import Report, audit_house
+from glasstumbler.audit import Report
+from glasstumbler.audit_house import audit_house
 from glasstumbler.chains.base import Outpoint, Output, Signed, Spend
 from glasstumbler.chains.keys import KeyRing
 from glasstumbler.clock import VirtualClock

@@ -15,7 +15,8 @@ from shutil import copytree
 
 import pytest
 
-from glasstumbler.audit import Report, audit, audit_house
+from glasstumbler.audit import Report, audit
+from glasstumbler.audit_house import audit_house
 from glasstumbler.audit_entries import MOST
 from glasstumbler.engine import ledger
 from glasstumbler.errors import StoreError

@@ -19,10 +19,9 @@ from glasstumbler.audit_chain import COINS, Network, Wallets, check_channels, ch
 from glasstumbler.audit_crew import Alone, Crew, Task, team
 from glasstumbler.audit_entries import Account, Finding, Findings, head, last_words, play, play_into
 from glasstumbler.audit_file import check_file
-from glasstumbler.audit_network import channel_file, house_network
+from glasstumbler.audit_network import channel_file
 from glasstumbler.audit_record import DAMAGED, Sums, check_sums, check_table
 from glasstumbler.errors import ChainError, RecordError, StoreError
-from glasstumbler.house import House
 from glasstumbler.store.documents import TABLES
 from glasstumbler.store.records import Records
 from glasstumbler.store.url import reading
@@ -88,23 +87,18 @@ def audit(
             records = stack.enter_context(reading(place))
             look = records, Alone(records)
         network = stack.enter_context(channel_file(folder / "chains" / "lightning.sqlite"))
-        work = _Audit(*look, progress)
+        work = Audit(*look, progress)
         return work.run(_file_of(place), paths, tips, network, kept)
-
-
-def audit_house(house: House, progress: Progress | None = None) -> Report:
-    """Of a running laboratory, its chains in memory or not. Lightning is compared well only at rest."""
-    tips = {coin: chain.tip() for coin, chain in house.chains.items()}
-    with house.store.snapshot() as records:
-        return _Audit(records, Alone(records), progress).run(None, house.chains, tips, house_network(house), None)
 
 
 def audit_record(records: Records, kept: Kept | None = None) -> Report:
     """Of the record alone, as the view shows it: without chains, and without the file that it is in."""
-    return _Audit(records, Alone(records), None).run(None, {}, None, None, kept)
+    return Audit(records, Alone(records), None).run(None, {}, None, None, kept)
 
 
-class _Audit:
+class Audit:
+    """Of one view of a record, by a crew that sees the same."""
+
     def __init__(self, records: Records, crew: Crew, progress: Progress | None) -> None:
         self._records, self._crew, self._tell = records, crew, progress or _silent
         self._findings, self._sums = Findings(), Sums()

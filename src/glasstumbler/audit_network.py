@@ -1,4 +1,4 @@
-"""The Lightning network as the audit asks it: of a running house, or from the model's file."""
+"""The Lightning network as the audit asks it, from the model's file."""
 
 from __future__ import annotations
 
@@ -8,28 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from glasstumbler.audit_chain import Network
-from glasstumbler.errors import PaymentFailed, StoreError
-from glasstumbler.house import House
-
-
-def house_network(house: House) -> Network | None:
-    return None if house.lightning is None else _HouseNetwork(house)
-
-
-class _HouseNetwork:
-    def __init__(self, house: House) -> None:
-        assert house.lightning is not None
-        self._network = house.lightning
-
-    def sendable(self, payer: str) -> int:
-        return self._network.sendable(payer)
-
-    def settled(self, key: str) -> int | None:
-        try:
-            paid = self._network.paid(key)
-        except PaymentFailed:
-            return None
-        return None if paid is None else paid.fee_msat
+from glasstumbler.errors import StoreError
 
 
 class _ChannelFile:

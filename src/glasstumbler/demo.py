@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
-from glasstumbler.audit import audit_house
+from glasstumbler.audit_house import audit_house
 from glasstumbler.clock import VirtualClock
 from glasstumbler.errors import StoreError
 from glasstumbler.house import House
