@@ -16,8 +16,8 @@ from shutil import copytree
 import pytest
 
 from glasstumbler.audit import Report, audit
-from glasstumbler.audit_house import audit_house
 from glasstumbler.audit_entries import MOST
+from glasstumbler.audit_house import audit_house
 from glasstumbler.engine import ledger
 from glasstumbler.errors import StoreError
 from glasstumbler.store.records import Records
@@ -120,12 +120,16 @@ TAMPERING = {
     ),
     "a coin out of nothing": (
         "INSERT INTO coin SELECT 9999, service, coin, 'ab', 7, height, NULL, "
-        "CAST(replace(replace(doc, txid, 'ab'), '\"number\":' || number, '\"number\":9999') AS BLOB) FROM coin WHERE number = 1",
+        "CAST(replace(replace(doc, txid, 'ab'), '\"number\":' || number, '\"number\":9999') AS BLOB) "
+        "FROM coin WHERE number = 1",
         "coin 9999 stands in no entry",
     ),
     "a key that is watched": ("UPDATE watch SET service = 'whir' WHERE service = 'btcmix'", "was changed after"),
     "an API key unblocked or blocked": ("UPDATE account SET blocked = 1", "was changed after this entry"),
-    "a code's volume": ("UPDATE code SET doc = CAST(replace(doc, '\"number\"', ' \"number\"') AS BLOB)", "was changed after"),
+    "a code's volume": (
+        "UPDATE code SET doc = CAST(replace(doc, '\"number\"', ' \"number\"') AS BLOB)",
+        "was changed after",
+    ),
 }
 
 

@@ -20,7 +20,7 @@ from glasstumbler.engine import ledger
 from glasstumbler.store.records import Records
 from tests.laboratory import Laboratory
 
-CHANGES = int(os.environ.get("AUDIT_CHANGES", "2400"))
+CHANGES = int(os.environ.get("AUDIT_CHANGES", "2000"))
 SEED = int(os.environ.get("AUDIT_SEED", "1"))
 TABLES = ("entry", "orders", "deposit", "coin", "payment", "watch", "account", "code", "block", "counter", "meta")
 Row = tuple[Any, ...]

@@ -13,6 +13,7 @@ import msgspec
 from glasstumbler.behaviour import Behaviour, Behaviours
 from glasstumbler.clock import Clock
 from glasstumbler.engine import price
+from glasstumbler.engine.ledger import LAB, Entry
 from glasstumbler.engine.policy import SwapPolicy
 from glasstumbler.store.base import Store
 from glasstumbler.store.records import Records
@@ -50,7 +51,7 @@ class Agreed:
                 self._hear(key, value)
 
     def advance(self, seconds: int) -> None:
-        self._clock.restore(self._store.write(partial(_advance, seconds)))
+        self._clock.restore(self._store.write(partial(_advance, seconds, self._clock.now() - self._clock.offset)))
 
     def behave(self, slug: str, behaviour: Behaviour) -> None:
         self._behaviours.set(slug, behaviour)
@@ -63,7 +64,7 @@ class Agreed:
     def _tell(self, key: str, value: str) -> None:
         if self._store.shared:
             self._heard[key] = value
-            self._store.write(lambda records: records.set_meta(key, value))
+            self._store.write(partial(_set, key, value, self._clock.now()))
 
     def _hear(self, key: str, value: str) -> None:
         if key == _OFFSET:
@@ -74,9 +75,16 @@ class Agreed:
             self._behaviours.set(key.removeprefix(_BEHAVIOUR), msgspec.json.decode(value, type=Behaviour))
 
 
-def _advance(seconds: int, records: Records) -> int:
+def _set(key: str, value: str, now: int, records: Records) -> None:
+    records.set_meta(key, value)
+    records.append(Entry("set", now, LAB, detail={key: value}))
+
+
+def _advance(seconds: int, unmoved: int, records: Records) -> int:
+    """`unmoved`: what the clock shows without an offset."""
     offset = int(records.meta(_OFFSET) or 0) + seconds
     records.set_meta(_OFFSET, str(offset))
+    records.append(Entry("time", unmoved + offset, LAB, detail={"seconds": seconds}))
     return offset
 
 

@@ -206,14 +206,11 @@ class House:
             chain.pay_many(missing)
             chain.mine(1)
             self.turn()
-        self._set(done, "yes", ledger.Entry("float complete", self.clock.now(), slug))
+        self.store.write(partial(self._note_float, slug, done))
 
-    def _set(self, name: str, value: str, entry: ledger.Entry) -> None:
-        def unit(records: Records) -> None:
-            records.set_meta(name, value)
-            records.append(msgspec.structs.replace(entry))
-
-        self.store.write(unit)
+    def _note_float(self, slug: str, done: str, records: Records) -> None:
+        records.set_meta(done, "yes")
+        records.append(ledger.Entry("float complete", self.clock.now(), slug))
 
     def _plan_float(self, slug: str, coin: str, records: Records) -> list[Watched]:
         planned = records.float_keys(slug, coin)

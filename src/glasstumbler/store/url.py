@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from glasstumbler.engine.ledger import LAB, Entry
 from glasstumbler.errors import SettingsError, StoreError
 from glasstumbler.store.base import Store
 from glasstumbler.store.records import Records
@@ -80,6 +81,7 @@ def _claim(store: Store, owner: str) -> None:
         def unit(records: Records) -> str | None:
             if records.meta(_OWNER) is None:
                 records.set_meta(_OWNER, owner)
+                records.append(Entry("record begins", 0, LAB))
             return records.meta(_OWNER)
 
         known = store.write(unit)
