@@ -18,6 +18,7 @@ import pytest
 from glasstumbler.audit import Kept, Report, audit_record
 from glasstumbler.engine import ledger
 from glasstumbler.store.records import Records
+from glasstumbler.store.sqlite import SqliteConnection
 from tests.laboratory import Laboratory
 
 CHANGES = int(os.environ.get("AUDIT_CHANGES", "2000"))
@@ -63,7 +64,7 @@ class Desk:
     """The record in memory, where it can be changed and put back."""
 
     def __init__(self, path: Path) -> None:
-        self.connection = sqlite3.connect(":memory:", isolation_level=None)
+        self.connection = sqlite3.connect(":memory:", isolation_level=None, factory=SqliteConnection)
         with closing(sqlite3.connect(path)) as source:
             source.backup(self.connection)
         self.columns = {

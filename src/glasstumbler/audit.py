@@ -69,9 +69,14 @@ class Report(NamedTuple):
 
 
 def audit(
-    folder: Path, progress: Progress | None = None, store: str | Path | None = None, kept: Kept | None = None
+    folder: Path,
+    progress: Progress | None = None,
+    store: str | Path | None = None,
+    owner: str = "",
+    kept: Kept | None = None,
 ) -> Report:
-    """Of a folder, also while it is in use. `store`: the record's address, by default a file in the folder.
+    """Of a folder, also while it is in use. `store`: the record's address, by default a file in the folder. `owner`:
+    the laboratory's fingerprint, which the record must have. `kept`: the record must have that entry.
 
     StoreError if the record, or the file of a chain, cannot be read.
     """
@@ -79,7 +84,7 @@ def audit(
     with ExitStack() as stack:
         paths = {coin: path for coin in COINS if (path := folder / "chains" / f"{coin}.blocks").exists()}
         tips: Tips = {}
-        with reading(place) as records:
+        with reading(place, owner) as records:
             large = head(records)[0] > RANGE
         look = stack.enter_context(team(place, lambda: tips.update(_tips(paths)))) if large else None
         if look is None:
