@@ -1,4 +1,4 @@
-"""`python -m bench [create|order|block|workers|audit ...]`: run them all or some, print tables, write bench/out/NAME.json."""
+"""`python -m bench [create|order|block|workers|audit ...]`: run them all or some, print tables, write out/NAME.json."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def check_sums(records: Records, sums: Sums, balances: Mapping[Account, int], fi
             findings.add(f"{service}: coins of {booked} {coin}, and {balance} in the ledger")
     for account, balance in balances.items():
         service, name, coin = account
-        if name.startswith("order:") and account not in sums.explained:
+        if balance and name.startswith("order:") and account not in sums.explained:
             findings.add(f"{service}: {name} owes {-balance} {coin} to nobody")
     stands: dict[Any, Any] = dict(records.rows("SELECT name, value FROM counter"))
     for name in sorted({*map(str, stands), *sums.highest}):
