@@ -7,6 +7,7 @@ does not wait for it.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Any
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -51,4 +52,5 @@ def _write(level: str, event: str, fields: dict[str, Any]) -> None:
         processors=[*stamps, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS["debug"]),
     )
-    getattr(logger, level)(event, **fields)
+    with suppress(OSError, ValueError):  # a full disk or a closed pipe must not stop what is reported
+        getattr(logger, level)(event, **fields)

@@ -317,3 +317,21 @@ def test_the_file_itself_keeps_an_invoice_from_being_paid_twice(tmp_path: Path) 
         connection.execute("INSERT INTO payments SELECT 'order-2', payment_hash, payer, amount_msat, time, preimage,"
                            " fee_msat, route, reason FROM payments")  # fmt: skip
     connection.close()
+
+
+def test_a_full_disk_is_one_clear_error_and_pays_nothing(tmp_path: Path) -> None:
+    net = network(tmp_path)
+    invoice, before = net.invoice(SOME), balances(net)
+    (pages,) = net._db.execute("PRAGMA page_count").fetchone()
+    net._db.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreError, match="the Lightning store did not take a change: database or disk is full"):
+        for _ in range(1000):
+            net.invoice(SOME)
+    with pytest.raises(StoreError):
+        for number in range(1000):
+            net.pay("first", invoice, f"order-{number}".ljust(5_000))
+    assert (net.lookup(bolt11.decode(invoice).payment_hash.hex()), balances(net)) == ("open", before)
+    net._db.execute("PRAGMA max_page_count = 1000000")
+    net.pay("first", invoice, "order-1")
+    assert net.lookup(bolt11.decode(invoice).payment_hash.hex()) == "paid"
+    net.close()

@@ -178,6 +178,7 @@ def main() -> int:
     asked.add_argument("--kills", type=int, default=1000)
     asked.add_argument("--seed", default="1")
     options = asked.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the servers go with it
     home = Path(mkdtemp(prefix="kills-"))
     began, total = time.monotonic(), Found()
     first = template(home / "template")

@@ -12,7 +12,8 @@ from __future__ import annotations
 import random
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -112,7 +113,7 @@ class LightningNetwork:
             raise BadInvoice("an invoice is for a positive amount")
         now = self._clock.now()
         secret = self._secret(LAB)
-        with self._lock, self._db:
+        with self._writing():
             (number,) = self._db.execute("SELECT count(*) FROM invoices").fetchone()
             preimage = sha256(b"preimage" + secret + number.to_bytes(8, "big")).digest()
             asked = Invoice(
@@ -201,6 +202,14 @@ class LightningNetwork:
 
     # Inside.
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            with self._lock, self._db:
+                yield
+        except sqlite3.Error as error:
+            raise StoreError(f"the Lightning store did not take a change: {error}") from error
+
     def _secret(self, alias: str) -> bytes:
         return self._ring.secret("lightning", alias, "lab", 0)
 
@@ -251,7 +260,7 @@ class LightningNetwork:
 
     def _settle(self, payer: str, asked: Invoice, key: str, way: Way, preimage: bytes) -> LightningPayment:
         route = [hop.node for hop in way.hops] + [way.hops[-1].channel.other(way.hops[-1].node)]
-        with self._db:
+        with self._writing():
             self._db.execute(
                 "INSERT INTO payments (key, payment_hash, payer, amount_msat, time, preimage, fee_msat, route)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -279,7 +288,7 @@ class LightningNetwork:
         return done
 
     def _failed(self, payer: str, asked: Invoice, key: str, reason: str) -> PaymentFailed:
-        with self._db:
+        with self._writing():
             self._db.execute(
                 "INSERT INTO payments (key, payment_hash, payer, amount_msat, time, reason) VALUES (?, ?, ?, ?, ?, ?)",
                 (key, asked.payment_hash, payer, asked.amount_msat, self._clock.now(), reason),

@@ -103,8 +103,8 @@ class Serving:
             pause = _IDLE_SECONDS
             try:
                 await asyncio.to_thread(self._house.turn, wait=False)
-            except Exception:
-                log.exception("turn failed; it is tried again")
+            except Exception as error:
+                _report("turn failed; it is tried again", error)
                 pause = _AFTER_FAILURE_SECONDS
             await asyncio.sleep(pause)
 
@@ -116,8 +116,16 @@ class Serving:
             for coin, chain in self._house.chains.items():
                 try:
                     await asyncio.to_thread(chain.mine, 1)
-                except Exception:
-                    log.exception("no block was mined; the next is tried in time", coin=coin)
+                except Exception as error:
+                    _report("no block was mined; the next is tried in time", error, coin=coin)
+
+
+def _report(event: str, error: Exception, **fields: object) -> None:
+    """What has a name is told in a line; what nobody thought of, with its trace."""
+    if isinstance(error, GlassTumblerError):
+        log.error(event, reason=str(error), **fields)
+    else:
+        log.exception(event, **fields)
 
 
 def run(serving: Serving, ready: Callable[[], None] | None = None) -> None:
