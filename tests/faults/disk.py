@@ -3,7 +3,6 @@ for where there can be none."""
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
 import sys
@@ -47,28 +46,7 @@ class Filler:
         self._file.unlink()
 
 
-class Remounted:
-    """A filesystem that is read-only for a while."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = str(folder)
-
-    def fill(self) -> None:
-        self._be("ro")
-
-    def free(self) -> None:
-        self._be("rw")
-
-    def _be(self, way: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,{way}", self._folder], check=True, capture_output=True)
-
-
 def limit_files(process: int, size: int | None) -> None:
     """No file of this process grows beyond `size` bytes (EFBIG); None: without limit again."""
     _, hard = resource.prlimit(process, resource.RLIMIT_FSIZE)
     resource.prlimit(process, resource.RLIMIT_FSIZE, (hard if size is None else size, hard))
-
-
-def sizes(folder: Path) -> dict[str, int]:
-    """Of every file below, by path."""
-    return {str(path.relative_to(folder)): os.stat(path).st_size for path in folder.rglob("*") if path.is_file()}

@@ -27,6 +27,8 @@ from tests.faults.world import Witness
 
 AUDIT_EVERY = 5
 IN_A_SCENARIO = 25
+GOING_MOST = 10
+"""Seconds that are waited for requests to be acknowledged before a kill."""
 START_MOST = 2.5
 """Seconds within which a server that starts is killed."""
 
@@ -65,15 +67,23 @@ class Found:
 # -- moments ----------------------------------------------------------------------------------------------------------
 
 
+def _get_going(driver: Driver, requests: int) -> None:
+    """Until so many requests more were acknowledged: a busy machine takes longer to have something to lose."""
+    goal = driver.history.counts()["ok"] + requests
+    end = time.monotonic() + GOING_MOST
+    while driver.history.counts()["ok"] < goal and time.monotonic() < end:
+        time.sleep(0.01)
+
+
 def _under_load(server: Server, driver: Driver, chance: random.Random) -> None:
-    time.sleep(chance.random())
+    _get_going(driver, chance.randint(1, 50))
 
 
 def _in_the_middle(call: Callable[[Driver, random.Random], None], most: float) -> Callable[..., None]:
     """So soon after a request of the laboratory's hand was sent."""
 
     def act(server: Server, driver: Driver, chance: random.Random) -> None:
-        time.sleep(0.2 + chance.random() * 0.5)
+        _get_going(driver, chance.randint(5, 25))
         asking = threading.Thread(target=call, args=(driver, random.Random(chance.random())))
         asking.start()
         time.sleep(chance.random() * most)
@@ -84,7 +94,7 @@ def _in_the_middle(call: Callable[[Driver, random.Random], None], most: float) -
 
 
 def _stopping(server: Server, driver: Driver, chance: random.Random) -> None:
-    time.sleep(0.2 + chance.random() * 0.5)
+    _get_going(driver, chance.randint(5, 25))
     server.send(signal.SIGTERM)
     time.sleep(chance.random() * 0.4)
 

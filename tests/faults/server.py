@@ -31,7 +31,7 @@ class Server:
     """`urls` by service slug and `hub`; `keys` by slug: once it is ready."""
 
     def __init__(self, folder: Path, *options: str, extra: dict[str, str] | None = None) -> None:
-        self.folder = folder
+        self.folder, self.options = folder, options
         self.errors = folder.with_name(folder.name + ".stderr")
         self.urls: dict[str, str] = {}
         self.keys: dict[str, str] = {}
@@ -82,7 +82,7 @@ class Server:
                 self.process.stdout.close()
 
 
-def audit(folder: Path) -> list[str]:
+def audit(folder: Path, *options: str) -> list[str]:
     """Differences that the command finds; none if it ends well."""
-    code, out, err = run("audit", "--data", folder)
+    code, out, err = run("audit", "--data", folder, *options)
     return [] if code == 0 else [f"audit ended with {code}: {out}{err}"]
