@@ -10,16 +10,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from glasstumbler.audit_chain import COINS, LoggedBlocks
-from glasstumbler.chains.base import Tx
+from glasstumbler.chains import blocks, eth, monero
+from glasstumbler.chains.base import Format, Tx
 from glasstumbler.chains.blocklog import BlockLog
-from glasstumbler.chains.eth_format import read_transfer
+from glasstumbler.chains.eth_format import EthFormat, read_transfer
+from glasstumbler.chains.formats import FORMATS
+from glasstumbler.chains.monero import MoneroFormat
 from glasstumbler.chains.monero_tx import read_tx
 from glasstumbler.chains.tx import to_tx
 
+COINS: dict[str, Format] = {**FORMATS, "eth": EthFormat(), "xmr": MoneroFormat()}
 _READERS: dict[str, Callable[[bytes], Tx]] = {
     "eth": lambda raw: read_transfer(raw).tx(),
     "xmr": lambda raw: read_tx(raw).tx(),
+}
+_BLOCKS: dict[str, Callable[[bytes], tuple[Tx, ...]]] = {
+    "eth": lambda raw: eth.read_block(raw).txs,
+    "xmr": lambda raw: monero.read_block(raw).txs,
 }
 
 
@@ -70,10 +77,12 @@ class Witness:
 
     def _look_at(self, world: World, coin: str, log: BlockLog) -> None:
         with closing(log):
-            blocks = LoggedBlocks(log, coin)
+            parse = _BLOCKS.get(coin, lambda raw: blocks.parse_block(raw)[1])
             for height, name in _active(log):
                 if name not in self._read:
-                    self._read[name] = blocks.block(name).txs
+                    logged = log.find(name)
+                    assert logged is not None
+                    self._read[name] = parse(logged.raw)
                 for tx in self._read[name]:
                     world.add(coin, tx, height)
             for raw in log.waiting():
