@@ -290,3 +290,32 @@ def test_an_invoice_that_has_expired_before_its_payout_fails_the_order() -> None
         assert lab.balance("xmrto", ledger.owed(order.number), "msat") == 0
     finally:
         lab.close()
+
+
+@pytest.mark.parametrize("expired", [False, True])
+def test_a_worker_that_stood_still_books_nothing_again(expired: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It had paid, or failed to, when it was stopped; another one did the same and booked it before it woke up."""
+    lab = Laboratory("btc", "xmr", "lightning")
+    try:
+        order = lab.swap_lightning(20_000)
+        network, slow = lab.house.lightning, lab.house._payer
+        assert network is not None
+        pay = network.pay
+
+        def pay_and_stand_still(payer: str, invoice: str, key: str) -> object:
+            monkeypatch.setattr(network, "pay", pay)
+            if expired:
+                lab.house.clock.advance(400 * DAY)
+            try:
+                return pay(payer, invoice, key)
+            finally:
+                slow._send_lightning()  # what the other one does meanwhile
+
+        monkeypatch.setattr(network, "pay", pay_and_stand_still)
+        lab.fund(order)
+        lab.check()
+        assert lab.state(order) == ("failed" if expired else "completed")
+        kinds = [entry.kind for entry in lab.entries() if entry.order == order.number]
+        assert kinds.count("failed" if expired else "lightning paid") == 1
+    finally:
+        lab.close()

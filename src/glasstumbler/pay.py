@@ -273,6 +273,8 @@ class Payer:
 
     def _lightning_paid(self, number: int, preimage: str, fee: int, records: Records) -> None:
         payment, now = records.payment(number), self._clock.now()
+        if payment.state is not PaymentState.STORED:
+            return  # another worker has booked it
         payment.state, payment.preimage, payment.fee = PaymentState.SETTLED, preimage, fee
         records.save_payment(payment)
         order = records.order_by_number(payment.carried[0].order)
@@ -284,6 +286,8 @@ class Payer:
     def _lightning_failed(self, number: int, reason: str, records: Records) -> None:
         """What was set aside comes back, and is owed to nobody but booked as unpaid."""
         payment, now = records.payment(number), self._clock.now()
+        if payment.state is not PaymentState.STORED:
+            return
         payment.state, payment.reason = PaymentState.FAILED, reason
         records.save_payment(payment)
         order, amount = records.order_by_number(payment.carried[0].order), payment.carried[0].amount
