@@ -40,9 +40,10 @@ $(READY): requirements.lock scripts/uv.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
-# Debian packages that tests use as judges: PHP checks the signatures of the bearer services.
+# Debian packages that tests use: PHP judges the signatures of the bearer services; PostgreSQL keeps records. Tests start a
+# server of their own in a temporary folder; the one that Debian starts is left alone.
 tools:
-	@sh scripts/debian.sh php-cli:php
+	@sh scripts/debian.sh php-cli:php postgresql:pg_ctlcluster
 
 # Pins every dependency anew, with hashes and without the names of registries.
 lock:

@@ -16,6 +16,7 @@ import pytest
 from glasstumbler.engine import ledger
 from glasstumbler.engine.ledger import Entry
 from glasstumbler.errors import GlassTumblerError, RecordError, StoreError
+from glasstumbler.store import migrations
 from glasstumbler.store.base import Store
 from glasstumbler.store.records import Code, Records
 from glasstumbler.store.url import open_store, reading
@@ -56,6 +57,12 @@ def check_record(records: Records) -> list[str]:
     stored = {("code", str(code.number)): ledger.digest(msgspec.json.encode(code)) for code in codes}
     assert named == stored, "a document without its entry, or the other way round"
     return [code.code for code in codes]
+
+
+def add_version(patch: pytest.MonkeyPatch, statements: str) -> None:
+    """A program that knows one more version of the schema than this one."""
+    known = migrations.scripts
+    patch.setattr(migrations, "scripts", lambda database: (*known(database), (2, statements)))
 
 
 class StoreContract:
@@ -255,6 +262,56 @@ class StoreContract:
         assert store.write(add_code("after")) == len(kept) + 1
         store.close()
 
+    # -- versions ---------------------------------------------------------------------------------------------------
+
+    def test_processes_that_begin_a_record_together_make_one(self, place: str) -> None:
+        begun = [self.writer(place, 3, name) for name in "abc"]
+        theirs = [process.communicate(timeout=60)[0].split() for process in begun]
+        assert [process.returncode for process in begun] == [0, 0, 0]
+        assert sorted(int(number) for part in theirs for number in part) == list(range(1, 10))
+
+    def test_a_record_with_data_is_brought_up(
+        self, place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Everything in it stays, the operator is told, and the program that was there before refuses it."""
+        store = open_store(place)
+        store.write(add_code("before"))
+        store.close()
+        with monkeypatch.context() as patch:
+            add_version(patch, "ALTER TABLE account ADD COLUMN note TEXT; CREATE TABLE more (number BIGINT)")
+            for _ in range(2):  # the second time there is nothing to do
+                store = open_store(place)
+                assert store.read(check_record)[:1] == ["before"]
+                assert list(store.read(lambda records: list(records.rows("SELECT note FROM account")))) == []
+                store.write(add_code(f"after {len(store.read(check_record))}"))
+                store.close()
+        told = capsys.readouterr()
+        assert (told.out + told.err).count("no way back but a backup") == 1
+        with pytest.raises(StoreError, match=r"has version 2, this program knows 1: use a newer program"):
+            open_store(place)
+        with (
+            pytest.raises(StoreError, match=r"has version 2, this program reads 1: use a newer program"),
+            reading(place),
+        ):
+            pass
+
+    def test_a_change_of_the_schema_that_fails_leaves_all_as_it_was(
+        self, place: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = open_store(place)
+        store.write(add_code("before"))
+        store.close()
+        with monkeypatch.context() as patch:
+            add_version(patch, "CREATE TABLE more (number BIGINT); DROP TABLE account; SELECT x FROM nowhere")
+            with pytest.raises(StoreError, match=r"cannot prepare the store .*nowhere"):
+                open_store(place)
+            with pytest.raises(StoreError, match="has version 1, this program reads 2: open it once"), reading(place):
+                pass
+        store = open_store(place)
+        assert store.read(check_record) == ["before"]
+        assert store.read(lambda records: records.keys()) == []
+        store.close()
+
     # -- whose record it is -----------------------------------------------------------------------------------------
 
     def test_a_record_belongs_to_one_laboratory(self, place: str) -> None:
@@ -266,4 +323,4 @@ class StoreContract:
         with pytest.raises(StoreError, match="belongs to another laboratory"), reading(place, "theirs"):
             pass
         with reading(place, "ours") as records:
-            assert check_record(records) == []
+            assert records.head()[0] == 1, "it is written down once"

@@ -75,8 +75,14 @@ class Link:
     def execute(self, sql: str, values: Sequence[Any] = ()) -> psycopg.Cursor[Row]:
         return self.raw.execute(_numbered(sql), values or None, binary=True)
 
-    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        if len(rows) == 1:
+            self.execute(sql, rows[0])
+            return
         self.raw.cursor().executemany(_numbered(sql), rows)
+        # The driver's pipeline ends with a message that stops the server's clock for idle transactions. Any statement
+        # sets it going again; without one, a process that stands still here would keep its locks for good.
+        self.script("SELECT 1")
 
     def stream(self, sql: str, values: Sequence[Any] = ()) -> Iterable[Row]:
         return self._chunks(sql, values) if self.in_transaction else self.execute(sql, values)
