@@ -15,17 +15,24 @@ PARTS = ("create", "order", "block", "workers", "audit")
 
 def main() -> None:
     gc.set_threshold(*GARBAGE)
+    if sys.argv[1:2] == ["soak"]:
+        _run("soak", sys.argv[2:])
+        return
     wanted = sys.argv[1:] or list(PARTS)
     unknown = [name for name in wanted if name not in PARTS]
     if unknown:
         raise SystemExit(f"no benchmark is called {unknown[0]!r}; these are: {', '.join(PARTS)}")
     for name in wanted:
-        print(f"== {name}", flush=True)
-        about = machine.describe()
-        found = importlib.import_module(f"bench.{name}").run()
-        path = machine.disk() / f"{name}.json"
-        path.write_text(json.dumps({"machine": about, **found}, indent=1) + "\n")
-        print(f"  -> {path}\n", flush=True)
+        _run(name)
+
+
+def _run(name: str, *arguments: list[str]) -> None:
+    print(f"== {name}", flush=True)
+    about = machine.describe()
+    found = importlib.import_module(f"bench.{name}").run(*arguments)
+    path = machine.disk() / f"{name}.json"
+    path.write_text(json.dumps({"machine": about, **found}, indent=1) + "\n")
+    print(f"  -> {path}\n", flush=True)
 
 
 if __name__ == "__main__":

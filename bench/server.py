@@ -21,7 +21,7 @@ from glasstumbler.cli import GARBAGE
 from glasstumbler.clock import RealClock
 from glasstumbler.house import House
 from glasstumbler.vault import Vault, key_row
-from glasstumbler.web.asgi import ServiceApp
+from glasstumbler.web.asgi import Gate, ServiceApp
 
 SERVICE = "btcmix"
 
@@ -37,7 +37,7 @@ def storeless(folder: Path) -> tuple[Any, str]:
     house.store.close()
     service = house.services[SERVICE]
     service._store = NoStore(key_row(SERVICE, key, 0))  # type: ignore[assignment]
-    return ServiceApp(service), key
+    return ServiceApp(service, Gate(1_000)), key
 
 
 APPS = {"fastapi": fastapi, "storeless": storeless}

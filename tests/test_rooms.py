@@ -18,21 +18,21 @@ MOST_LINES = 500
 ROOMS = """
 __main__
 cli
-demo
+demo status
 web
 audit audit_blocks audit_chain audit_crew audit_entries audit_file audit_house audit_network audit_record
-lab
+condition story lab
 worker
 house
 service
-watch turn accounts pay claim opening swap payment_url wallet limits sharing ground vault agreed behaviour
+watch turn accounts pay claim opening swap payment_url wallet limits metrics sharing ground vault agreed behaviour
 services
 dialects
 store
 nodes
 chains
 engine
-settings money clock errors log
+settings money clock log lock errors
 """
 """From the top down, the rooms of one floor in a row. A room imports from its own floor and from those below."""
 FLOORS = {room: -floor for floor, row in enumerate(ROOMS.split("\n")) for room in row.split()}

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import json
 import os
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+import msgspec
 from cyclopts import App, CycloptsError, Parameter
 
 from glasstumbler import __version__, log, services, settings
 from glasstumbler.clock import RealClock
 from glasstumbler.engine import ledger, letter
 from glasstumbler.errors import GlassTumblerError, SettingsError, StoreError
+from glasstumbler.lock import claimed
 from glasstumbler.store.base import Store
 from glasstumbler.store.records import KeyRow, Records
 from glasstumbler.store.url import check_place, is_shared, open_store
@@ -27,6 +28,7 @@ from glasstumbler.vault import Vault, key_row, new_key
 
 if TYPE_CHECKING:  # what only `serve` needs is loaded there: the other commands answer sooner
     from glasstumbler.house import House
+    from glasstumbler.limits import Limits
     from glasstumbler.web.serving import Serving
 
 DATA = Path("glasstumbler-data")
@@ -71,10 +73,10 @@ def serve(
 
     if not 0 <= port <= _HIGHEST_PORT:
         raise SettingsError(f"--port goes from 0 to {_HIGHEST_PORT}: the services take the ports after it")
-    with _house(data, store, block_interval, config) as house:
-        house.start()
-        serving = Serving(house, host, port, block_interval)
-        run(serving, partial(_announce, house, serving, data))
+    with _laboratory(data, store, block_interval, config) as laboratory:
+        serving = Serving(laboratory.open, host, port, block_interval, limits=laboratory.limits)
+        laboratory.tell(serving.url("hub"))
+        run(serving, partial(_announce, serving, data))
     _say(f"stopped; {data} keeps everything")
     return 0
 
@@ -92,9 +94,10 @@ def worker(
 
     if not is_shared(store):
         raise SettingsError("workers share a record in PostgreSQL (--store postgresql://...); with SQLite, serve works")
-    with _house(data, store, block_interval, config) as house:
-        house.start()
-        Worker(house, block_interval).run(partial(_say, f"Glass Tumbler {__version__} - a worker on {data}"))
+    with _laboratory(data, store, block_interval, config) as laboratory:
+        Worker(laboratory.open(), block_interval).run(
+            partial(_say, f"Glass Tumbler {__version__} - a worker on {data}")
+        )
     _say(f"stopped; {data} keeps everything")
     return 0
 
@@ -185,6 +188,27 @@ def audit(*, data: Folder = DATA, store: Record = None) -> int:
     return 0 if report.clean else 1
 
 
+@app.command
+def status(
+    *,
+    data: Folder = DATA,
+    store: Annotated[str | None, Parameter(help="Where `serve` keeps the record, if not in the folder.")] = None,
+    url: Annotated[str | None, Parameter(help="A hub anywhere, in place of the folder's own.")] = None,
+    token: Annotated[str, Parameter(help="Lab token of that hub, if it is not on this machine.")] = "",
+    as_json: Annotated[bool, Parameter(name="--json", negative="", help="As one line of JSON.")] = False,
+) -> int:
+    """Tell how the laboratory is. Exit code 0: it runs and is ready; 1: it is not ready; 3: it does not run."""
+    from glasstumbler.status import code, lines, look
+
+    where, now = look(data, store, url, token)
+    if as_json:
+        _say(msgspec.json.encode(now).decode())
+    else:
+        for line in lines(where, now):
+            _say(line)
+    return code(now)
+
+
 @app.command(name="verify-letter")
 def verify_letter(
     file: Annotated[
@@ -210,9 +234,9 @@ def verify_letter(
 
 def main() -> None:
     """Every error of ours is one line; the exit code tells."""
-    log.set_level(os.environ.get("GLASSTUMBLER_LOG", "warning"))
     gc.set_threshold(*GARBAGE)
     try:
+        log.configure(os.environ)
         code: Any = app(sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         print(f"glasstumbler: {' '.join(str(error).split())} (--help tells more)", file=sys.stderr)
@@ -232,7 +256,7 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _announce(house: House, serving: Serving, data: Path) -> None:
+def _announce(serving: Serving, data: Path, house: House) -> None:
     _say(f"Glass Tumbler {__version__} - TEST NETWORKS ONLY - folder {data}")
     _say(f"{'hub':10} {serving.url('hub')}")
     for slug, service in house.services.items():
@@ -249,32 +273,36 @@ def _tables(config: Path | None, data: Path) -> dict[str, Any]:
     return settings.load(config or (own if own.exists() else None), os.environ)
 
 
+class _Laboratory(NamedTuple):
+    """A folder's laboratory, which is this process's. Once opened, it is closed at the end. `tell` where its hub is."""
+
+    open: Callable[[], House]
+    limits: Limits
+    tell: Callable[[str], None]
+
+
 @contextmanager
-def _house(data: Path, store: str | None, block_interval: int, config: Path | None) -> Iterator[House]:
-    """The folder's laboratory, open for as long as the block lasts."""
-    from glasstumbler.house import House
+def _laboratory(data: Path, store: str | None, block_interval: int, config: Path | None) -> Iterator[_Laboratory]:
+    """For as long as the block lasts."""
+    from glasstumbler.house import House, lab_settings
 
     if block_interval < 0:
         raise SettingsError("--block-interval is a number of seconds, or 0")
     check_place(store)
     tables, vault = _tables(config, data), Vault.of_folder(data)
-    with _claimed(data, is_shared(store)):
-        house = House(data, vault, RealClock(), None, tables, store)
+    limits, opened = lab_settings(tables).limits, list[House]()
+
+    def open_house() -> House:
+        opened.append(House(data, vault, RealClock(), None, tables, store))
+        opened[0].start()
+        return opened[0]
+
+    with claimed(data, is_shared(store)) as tell:
         try:
-            yield house
+            yield _Laboratory(open_house, limits, tell)
         finally:
-            house.close()
-
-
-@contextmanager
-def _claimed(data: Path, shared: bool) -> Iterator[None]:
-    """One server to a folder, or several that share a record: not both."""
-    with (data / "serve.lock").open("w") as file:
-        try:
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except OSError:
-            raise StoreError(f"another `glasstumbler serve` runs on {data}") from None
-        yield
+            for house in opened:
+                house.close()
 
 
 def _folder_store(data: Path, store: str | None, make: bool = False) -> tuple[Vault, Store]:

@@ -24,6 +24,8 @@ from glasstumbler.engine import ledger
 from glasstumbler.engine.policy import Policy
 from glasstumbler.errors import ChainError, SettingsError
 from glasstumbler.ground import CHAINS, ChainName, Chains, Ground, Lent, Own, open_chains
+from glasstumbler.limits import Limits
+from glasstumbler.metrics import Metrics
 from glasstumbler.opening import Opener
 from glasstumbler.pay import Payer, Task
 from glasstumbler.service import Service, Surroundings
@@ -45,6 +47,11 @@ class HouseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`documented`, or `off` for load tests."""
     chains: tuple[ChainName, ...] = CHAINS
     """Which chains run; a service offers the coins that are there."""
+    limits: Limits = Limits()
+
+
+def lab_settings(tables: Mapping[str, Any]) -> HouseSettings:
+    return settings.over(HouseSettings(), tables.get("lab", {}), "lab")
 
 
 class House:
@@ -64,7 +71,8 @@ class House:
         self.folder, self.vault, self.clock = folder, vault, clock
         self._seed = seed
         tables = dict(tables or {})
-        self.settings = settings.over(HouseSettings(), tables.pop("lab", {}), "lab")
+        self.settings = lab_settings(tables)
+        tables.pop("lab", None)
         unknown = sorted(set(tables) - set(services.SERVICES))
         if unknown:
             raise SettingsError(f"no service is called {unknown[0]!r}; known: lab, {', '.join(services.SERVICES)}")
@@ -72,6 +80,8 @@ class House:
         place = store or (folder / "record.db" if folder else None)
         owner = vault.fingerprint
         self.store = open_store(place, owner) if place is None or isinstance(place, str | Path) else place
+        self.metrics = Metrics()
+        self.store.on_group = self.metrics.group
         self.behaviours = Behaviours()
         self.rates = Rates(vault.derive("price"), clock)
         self._agreed = Agreed(self.store, clock, self.behaviours, self.rates)
@@ -105,7 +115,7 @@ class House:
 
     def _open_services(self, dialect_settings: Mapping[str, msgspec.Struct]) -> dict[str, Service]:
         around = Surroundings(
-            self.store, self.chains, self.lightning, self.rates, self.clock, self.vault, self.behaviours
+            self.store, self.chains, self.lightning, self.rates, self.clock, self.vault, self.behaviours, self.metrics
         )
         found: dict[str, Service] = {}
         for slug, policy in self.policies.items():
@@ -131,7 +141,7 @@ class House:
     def turn(self, wait: bool = True) -> None:
         """Until nothing moves: chains are watched, what is due is paid. What another process is at is waited for, or
         else left to it."""
-        with self._turning:
+        with self._turning, self.metrics.turning():
             self._agreed.follow()
             for _ in range(_MOST_ROUNDS):
                 moved = [self._do(name, wait) for name in self._tasks]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from time import perf_counter
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -35,20 +36,20 @@ from glasstumbler.errors import (
     NoRoute,
     NotATestNetwork,
     OutOfFunds,
-    Overloaded,
     Unavailable,
     UnknownOrder,
     WrongState,
 )
 from glasstumbler.limits import Limiter
+from glasstumbler.metrics import Metrics
 from glasstumbler.money import text
 from glasstumbler.opening import Opener
 from glasstumbler.store.base import Store
 from glasstumbler.store.records import Records
 from glasstumbler.vault import Vault, key_row
 
-_MOST_WAITING = 2_000
-"""Units of work in the store's queue, past which new orders are refused."""
+UNREAD = "-"
+"""In place of an endpoint's name, for a request that was not read as one."""
 _ON_ITS_WAY = frozenset((PaymentState.SENT, PaymentState.MINED, PaymentState.SETTLED))
 
 
@@ -76,6 +77,7 @@ class Surroundings(NamedTuple):
     clock: Clock
     vault: Vault
     behaviours: Behaviours
+    metrics: Metrics
 
 
 class Service:
@@ -91,22 +93,38 @@ class Service:
         return any(endpoint.private for endpoint in self.dialect.endpoints.values())
 
     async def handle(self, request: Request) -> Response:
+        started = perf_counter()
+        endpoint, response = await self._handle(request)
+        self._around.metrics.request(self.slug, endpoint, response.status, perf_counter() - started)
+        return response
+
+    def refuse(self, error: GlassTumblerError, request: Request) -> Response:
+        """What stands in the way of the request before it is read."""
+        response = self.dialect.refuse(error, request)
+        self._around.metrics.request(self.slug, UNREAD, response.status, 0)
+        return response
+
+    async def _handle(self, request: Request) -> tuple[str, Response]:
+        """The endpoint's name, and the answer."""
+        endpoint = UNREAD
         try:
             self._around.behaviours.answer(self.slug)
             call = self.dialect.read(request)
             if isinstance(call, Response):
-                return call
+                return endpoint, call
+            endpoint = call.endpoint
             if self._around.behaviours.of(self.slug).maintenance:
                 self._refuse_in_maintenance(call)
             account = await self._account(call)
             self._limiter.take(call.limit, request.peer)
             result = await self.answer(call.command, account.id if account else "")
-            return self.dialect.write(call, result, account)
+            return endpoint, self.dialect.write(call, result, account)
         except GlassTumblerError as error:
-            return self.dialect.refuse(error, request)
+            return endpoint, self.dialect.refuse(error, request)
         except Exception:
+            self._around.metrics.error(self.slug)
             log.exception("unexpected", service=self.slug, method=request.method, path=request.path)
-            return self.dialect.refuse(GlassTumblerError("internal error"), request)
+            return endpoint, self.dialect.refuse(GlassTumblerError("internal error"), request)
 
     async def answer(self, command: ask.Command, account: str) -> Result:
         """Do what is asked, without any wire format."""
@@ -167,11 +185,8 @@ class Service:
         return draft
 
     async def _open(self, draft: desk.Draft, account: str) -> ask.OrderView:
-        if self._store.waiting() > _MOST_WAITING:
-            raise Overloaded("too many orders at once")
         now = self._clock.now()
         order = await self._store.write_soon(partial(self._opener.open, draft, account, now))
-        log.info("order", service=self.slug, order=order.id, coin=order.coin)
         return ask.OrderView(order, now)
 
     async def _check_funds(self, sat: int) -> None:

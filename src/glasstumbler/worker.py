@@ -7,15 +7,13 @@ import threading
 import time
 from collections.abc import Callable
 
-import structlog
-
+from glasstumbler import log
 from glasstumbler.errors import GlassTumblerError
 from glasstumbler.house import House
 
 _IDLE_SECONDS = 0.25
 """Between two looks at chains and due work."""
 _AFTER_FAILURE_SECONDS = 1.0
-log = structlog.get_logger()
 
 
 class Worker:

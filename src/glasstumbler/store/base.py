@@ -17,6 +17,9 @@ Unit = Callable[[Records], T]
 class Store(Protocol):
     """Every method but `close` raises StoreError when the database fails or cannot be reached."""
 
+    on_group: Callable[[int], None]
+    """Hears how many units each commit has; nobody listens at first."""
+
     @property
     def shared(self) -> bool:
         """Whether several processes may serve and work on it side by side."""

@@ -39,6 +39,8 @@ class GroupStore:
         self._rounds: dict[asyncio.AbstractEventLoop, list[Waiting]] = {}
         self._closed = False
         self._thread: threading.Thread | None = None
+        self.on_group: Callable[[int], None] = lambda units: None
+        """Hears how many units each commit has."""
 
     def _begin_writing(self, commit: Callable[[list[Waiting]], list[Outcome]], end: Callable[[], None]) -> None:
         """`commit` runs a group in one transaction and never raises; `end` is called after the last group. Both are
@@ -93,6 +95,7 @@ class GroupStore:
     def _write_groups(self, commit: Callable[[list[Waiting]], list[Outcome]], end: Callable[[], None]) -> None:
         while (first := self._queue.get()) is not None:
             group, last = self._gather(first)
+            self.on_group(len(group))
             deliver(group, commit(group))
             if last:
                 break

@@ -5,13 +5,17 @@ Written on bare ASGI: a framework's routing would stand between the socket and t
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect
 
-from glasstumbler.dialects.base import Request, Response
-from glasstumbler.errors import TooLarge
+from glasstumbler.dialects.base import Dialect, Request, Response
+from glasstumbler.errors import GlassTumblerError, Overloaded, TooLarge
+from glasstumbler.limits import Limits
 from glasstumbler.service import Service
 from glasstumbler.web.safety import check_head, safe
 
@@ -22,9 +26,27 @@ Receive = Any
 Send = Any
 
 
+class Gate:
+    """How many requests are worked on at once, over all services."""
+
+    def __init__(self, most: int) -> None:
+        self.inside, self._most = 0, most
+
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        """Overloaded if there is no room."""
+        if self.inside >= self._most:
+            raise Overloaded("too many requests at once")
+        self.inside += 1
+        try:
+            yield
+        finally:
+            self.inside -= 1
+
+
 class ServiceApp:
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, service: Service, gate: Gate, seconds: int = Limits().request_seconds) -> None:
+        self._service, self._gate, self._seconds = service, gate, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -35,9 +57,40 @@ class ServiceApp:
             return  # half a request asks for nothing
         request = to_request(scope, body or b"")
         if (error := _too_large(scope, body)) is not None:
-            await reply(send, self._service.dialect.refuse(error, request))
+            await reply(send, self._service.refuse(error, request))
         else:
-            await reply(send, await self._service.handle(request))
+            await reply(send, await self._answer(request))
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            with self._gate.enter():
+                async with asyncio.timeout(self._seconds):
+                    return await self._service.handle(request)
+        except TimeoutError:
+            return self._service.refuse(Overloaded(f"no answer within {self._seconds} s"), request)
+        except Overloaded as error:
+            return self._service.refuse(error, request)
+
+
+class Closed:
+    """A service that does not answer yet."""
+
+    def __init__(self, dialect: Dialect, why: GlassTumblerError) -> None:
+        self._dialect, self._why = dialect, why
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await reply(send, self._dialect.refuse(self._why, to_request(scope, b"")))
+
+
+class Door:
+    """What a socket leads to; it can be put in place of another while the socket is open."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
 
 
 def _too_large(scope: Scope, body: bytes | None) -> TooLarge | None:

@@ -7,16 +7,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from glasstumbler.house import House
+from glasstumbler.limits import Limits
 from glasstumbler.web.serving import Serving, run
+
+_OPEN_SECONDS = 60
 
 
 @contextmanager
-def served(house: House, turning: bool = True) -> Iterator[Serving]:
+def served(house: House, turning: bool = True, limits: Limits | None = None) -> Iterator[Serving]:
     """The hub and the services of a started house on free loopback ports; stopped at the end."""
-    serving = Serving(house, "127.0.0.1", 0, turning=turning)
-    thread = threading.Thread(target=run, args=(serving,), name="servers", daemon=True)
+    serving = Serving(lambda: house, "127.0.0.1", 0, turning=turning, limits=limits)
+    opened = threading.Event()
+    thread = threading.Thread(
+        target=run, args=(serving, lambda opened_house: opened.set()), name="servers", daemon=True
+    )
     thread.start()
     try:
+        opened.wait(_OPEN_SECONDS)
         yield serving
     finally:
         serving.stop()

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import resources
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
+from glasstumbler.dialects.wire import RETRY_AFTER
 from glasstumbler.house import House
-from glasstumbler.web.asgi import ServiceApp
+from glasstumbler.web.asgi import Closed, ServiceApp
+from glasstumbler.web.health import Health, healthz, starting
 from glasstumbler.web.lab_api import LabApi
 from glasstumbler.web.safety import SafeAnswers
+
+STARTING = "the laboratory is starting"
 
 _INDEX = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark"><title>Glass Tumbler - TEST NETWORKS ONLY</title>
@@ -25,8 +30,10 @@ link is recorded.</p><ul>{services}</ul><p>The laboratory: <a href="/lab/v1/chai
 _ROOT_SERVER = "servers:\n  - url: /\n"
 
 
-def hub(house: House) -> Starlette:
-    services = [Mount(f"/{slug}", app=ServiceApp(service)) for slug, service in house.services.items()]
+def hub(house: House, services: Mapping[str, ServiceApp], turning: bool) -> Starlette:
+    health = Health(house, turning)
+    lab = LabApi(house, health)
+    mounted = [Mount(f"/{slug}", app=app) for slug, app in services.items()]
     items = "".join(
         f'<li>{slug}: <code>/{slug}</code>, <a href="/openapi/{slug}.yaml">contract</a></li>' for slug in house.services
     )
@@ -48,8 +55,29 @@ def hub(house: House) -> Starlette:
         routes=[
             Route("/", home),
             Route("/openapi/{slug}.yaml", contract),
-            Mount("/lab/v1", app=LabApi(house).app()),
-            *services,
+            Route("/healthz", healthz),
+            Route("/readyz", health.readyz),
+            Route("/metrics", lab.guarded(health.metrics)),
+            Mount("/lab/v1", app=lab.app()),
+            *mounted,
+        ],
+        middleware=[Middleware(SafeAnswers)],
+    )
+
+
+def starting_hub(services: Mapping[str, Closed]) -> Starlette:
+    """Before the house is open."""
+
+    async def not_yet(request: Request) -> Response:
+        headers = {"retry-after": str(RETRY_AFTER)}
+        return JSONResponse({"error": "Overloaded", "message": STARTING, "field": None}, 503, headers)
+
+    return Starlette(
+        routes=[
+            Route("/healthz", healthz),
+            Route("/readyz", starting),
+            *(Mount(f"/{slug}", app=app) for slug, app in services.items()),
+            Route("/{rest:path}", not_yet, methods=["GET", "POST"]),
         ],
         middleware=[Middleware(SafeAnswers)],
     )

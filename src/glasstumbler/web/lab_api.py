@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
+from time import perf_counter
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -34,6 +35,7 @@ from glasstumbler.errors import (
     NoFunds,
     NotATestNetwork,
     OutOfBounds,
+    Overloaded,
     Rejection,
     StoreError,
     TooLarge,
@@ -43,10 +45,13 @@ from glasstumbler.errors import (
 from glasstumbler.house import House
 from glasstumbler.lab import truth
 from glasstumbler.money import parse, text
-from glasstumbler.web.asgi import BODY_MOST, read_body
+from glasstumbler.web.asgi import BODY_MOST, Gate, read_body
+from glasstumbler.web.health import Health
 from glasstumbler.web.safety import check_caller, check_head
 
 YEAR = 366 * 24 * 3600
+_MOST_AT_ONCE = 64
+"""Calls of the lab API; each takes a thread while it works."""
 Amount = str | int | Decimal
 T = TypeVar("T")
 _NAMED = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
@@ -87,11 +92,13 @@ class Advance(msgspec.Struct, forbid_unknown_fields=True):
 class LabApi:
     """The routes under /lab/v1."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, house: House, health: Health) -> None:
+        self._house, self._health = house, health
+        self._gate = Gate(_MOST_AT_ONCE)
 
     def app(self) -> Starlette:
         table: list[tuple[str, str, Callable[[Request], Awaitable[Any]]]] = [
+            ("GET", "/status", self._health.status),
             ("GET", "/chains", self.chains),
             ("POST", "/chains/{coin}/pay", self.pay),
             ("POST", "/chains/{coin}/mine", self.mine),
@@ -104,23 +111,33 @@ class LabApi:
             ("POST", "/clock/advance", self.advance),
             ("GET", "/orders/{service}/{order}", self.order),
         ]
-        routes = [Route(path, self._guarded(act), methods=[method]) for method, path, act in table]
+        routes = [Route(path, self.guarded(act), methods=[method]) for method, path, act in table]
         handlers = {404: _not_found, 405: _wrong_method}
         return Starlette(routes=routes, exception_handlers=handlers)
 
-    def _guarded(self, act: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
+    def guarded(self, act: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
+        name = act.__name__
+
         async def endpoint(request: Request) -> Response:
-            try:
-                self._admit(request)
-                done = await act(request)
-                return done if isinstance(done, Response) else _json(done)
-            except GlassTumblerError as error:
-                return _refuse(error)
-            except Exception:
-                log.exception("unexpected", path=request.url.path)
-                return _refuse(GlassTumblerError("internal error; the log has more"))
+            started = perf_counter()
+            response = await self._answer(act, request)
+            self._house.metrics.request("lab", name, response.status_code, perf_counter() - started)
+            return response
 
         return endpoint
+
+    async def _answer(self, act: Callable[[Request], Awaitable[Any]], request: Request) -> Response:
+        try:
+            self._admit(request)
+            with self._gate.enter():
+                done = await act(request)
+            return done if isinstance(done, Response) else _json(done)
+        except GlassTumblerError as error:
+            return _refuse(error)
+        except Exception:
+            self._house.metrics.error("lab")
+            log.exception("unexpected", path=request.url.path)
+            return _refuse(GlassTumblerError("internal error; the log has more"))
 
     def _admit(self, request: Request) -> None:
         """Whoever has the token; without it, loopback by loopback's own name."""
@@ -244,11 +261,15 @@ class LabApi:
 
     async def order(self, request: Request) -> dict[str, Any]:
         slug, name = request.path_params["service"], request.path_params["order"]
-        with self._house.store.snapshot() as records:
-            order = records.order(slug, name)
-            if order is None:
-                raise UnknownOrder("no such order", "order")
-            return truth.order_truth(records, order)
+
+        def look() -> dict[str, Any]:
+            with self._house.store.snapshot() as records:
+                order = records.order(slug, name)
+                if order is None:
+                    raise UnknownOrder("no such order", "order")
+                return truth.order_truth(records, order)
+
+        return await run_in_threadpool(look)
 
 
 def _reorganise(chain: LabChain, depth: int) -> int:
@@ -312,17 +333,19 @@ _STATUS: dict[type[GlassTumblerError], int] = {
     KeyMissing: 401,
     UnknownEndpoint: 404,
     UnknownOrder: 404,
+    Overloaded: 503,
 }
 
 
 def _refuse(error: GlassTumblerError) -> Response:
     status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
     field = error.field if isinstance(error, Rejection) else ""
-    return _json({"error": type(error).__name__, "message": str(error), "field": field or None}, status)
+    said = {"error": type(error).__name__, "message": str(error), "field": field or None}
+    return _json(said, status, dict(wire.error_headers(error)))
 
 
-def _json(value: object, status: int = 200) -> Response:
-    return Response(wire.encode(value), status, media_type="application/json")
+def _json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(wire.encode(value), status, headers, media_type="application/json")
 
 
 async def _not_found(request: Request, error: Exception) -> Response:

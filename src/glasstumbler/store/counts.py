@@ -1,0 +1,35 @@
+"""How things stand, in numbers: from the columns that are searched by, without reading documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from glasstumbler.store.records import Records
+
+
+class Counts(NamedTuple):
+    orders: Mapping[str, Mapping[str, int]]
+    """By service and state."""
+    payouts: Mapping[str, int]
+    """Payments that are not settled yet, by coin."""
+    oldest_due: int | None
+    """Epoch seconds: the earliest time at which something is to be done, past or to come."""
+    heights: Mapping[str, int]
+    """Of the last block of each chain that the record has taken in."""
+    entries: int
+    head: str
+    """Hash of the last entry, hex."""
+
+
+def count(records: Records) -> Counts:
+    orders: dict[str, dict[str, int]] = {}
+    for service, state, number in records.rows("SELECT service, state, count(*) FROM orders GROUP BY service, state"):
+        orders.setdefault(service, {})[state] = number
+    open_ = "SELECT coin, count(*) FROM payment WHERE state IN ('stored', 'sent', 'mined') GROUP BY coin"
+    wake = next(records.rows("SELECT min(wake) FROM orders WHERE wake IS NOT NULL"))[0]
+    heights = "SELECT coin, max(height) FROM block GROUP BY coin"
+    number, link = records.head()
+    return Counts(
+        orders, dict(records.rows(open_)), wake, dict(records.rows(heights)), number, link.hex()
+    )  # fmt: skip
