@@ -54,20 +54,22 @@ class Laboratory:
         folder: Path | None = None,
         seed: int = 1,
         tables: Mapping[str, Mapping[str, Any]] | None = None,
+        store: str | None = None,
     ) -> None:
+        """`store`: the record's address, by default in memory or in the folder."""
         self.coins = tuple(coin for coin in chains if coin != "lightning")
         settings: dict[str, Any] = small_floats(*self.coins)
         for slug, table in (tables or {}).items():
             settings[slug] = merged(settings.get(slug, {}), table)
         settings["lab"] = {"chains": list(chains), "rate_limits": "off"}
-        self._folder, self._seed, self._settings = folder, seed, settings
+        self._folder, self._seed, self._settings, self._store = folder, seed, settings, store
         self.house = self._open()
         self.house.start()
         for coin in self.coins:
             self.mine(coin, BURIED)
 
     def _open(self) -> House:
-        return House(self._folder, Vault(b"x" * 32), VirtualClock(), self._seed, self._settings)
+        return House(self._folder, Vault(b"x" * 32), VirtualClock(), self._seed, self._settings, self._store)
 
     def close(self) -> None:
         self.house.close()

@@ -33,8 +33,8 @@ _CONNECT: Mapping[str, Any] = {
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _IDLE = 4
 """Connections that are kept for the next one who needs one."""
-_CHUNK = 2_000
-"""Rows that a stream brings at once."""
+_FIRST_CHUNK, _CHUNK = 20, 2_000
+"""Rows that a stream brings at once: few to begin with, since often the first is all that is looked at."""
 _MEND = (
     (r"refused|No such file", "is PostgreSQL running there?"),
     (r"password|pg_hba|authentication", "check user and password (a file ~/.pgpass can hold it)"),
@@ -89,8 +89,11 @@ class Link:
 
     def _chunks(self, sql: str, values: Sequence[Any]) -> Iterator[Row]:
         with psycopg.RawServerCursor(self.raw, f"rows{next(self._names)}") as cursor:
-            cursor.itersize = _CHUNK
-            yield from cursor.execute(_numbered(sql), values or None, binary=True)
+            cursor.execute(_numbered(sql), values or None, binary=True)
+            size = _FIRST_CHUNK
+            while rows := cursor.fetchmany(size):
+                yield from rows
+                size = _CHUNK
 
     def script(self, sql: str) -> str:
         """Several statements in one message; what the last one answers."""

@@ -154,7 +154,7 @@ class Records:
         return order
 
     def orders_by_number(self, numbers: Collection[int]) -> dict[int, Order]:
-        found = self._in("SELECT doc FROM orders WHERE number IN ", sorted(numbers))
+        found = self._in("SELECT doc FROM orders WHERE number IN ", sorted(numbers), order="number")
         return {order.number: order for order in (_order(row[0]) for row in found)}
 
     def orders_of(self, service: str, account: str, limit: int, offset: int) -> list[Order]:
@@ -197,7 +197,7 @@ class Records:
         )
 
     def watched(self, coin: str, keys: Collection[bytes]) -> dict[bytes, Watched]:
-        rows = self._in(f"{_WATCHED} WHERE coin = ? AND key IN ", list(keys), (coin,))
+        rows = self._in(f"{_WATCHED} WHERE coin = ? AND key IN ", list(keys), (coin,), order="key")
         return {bytes(row[1]): Watched(row[0], bytes(row[1]), *row[2:]) for row in rows}
 
     def all_watched(self) -> Iterator[Watched]:
@@ -236,25 +236,28 @@ class Records:
     def deposits_of_all(self, orders: Collection[int]) -> dict[int, list[Deposit]]:
         """As `deposits_of`, for many orders at once."""
         found: dict[int, list[Deposit]] = {number: [] for number in orders}
-        for row in self._in("SELECT doc FROM deposit WHERE order_number IN ", sorted(orders)):
+        for row in self._in(
+            "SELECT doc FROM deposit WHERE order_number IN ", sorted(orders), order="order_number, coin, txid, vout"
+        ):
             deposit = _deposit(row[0])
             found[deposit.order].append(deposit)
         return {number: sorted(mine, key=_ARRIVAL) for number, mine in found.items()}
 
     def deposits_in(self, coin: str, txids: Collection[str]) -> list[Deposit]:
-        rows = self._in("SELECT doc FROM deposit WHERE coin = ? AND txid IN ", list(txids), (coin,))
+        rows = self._in("SELECT doc FROM deposit WHERE coin = ? AND txid IN ", list(txids), (coin,), order="txid, vout")
         return [_deposit(row[0]) for row in rows]
 
     def maturing(self, coin: str, height: int) -> list[Deposit]:
         rows = self._run(
-            "SELECT doc FROM deposit WHERE coin = ? AND state = 'seen' AND mature IS NOT NULL AND mature <= ?",
+            "SELECT doc FROM deposit WHERE coin = ? AND state = 'seen' AND mature IS NOT NULL AND mature <= ? "
+            "ORDER BY mature, txid, vout",
             (coin, height),
         )
         return [_deposit(row[0]) for row in rows]
 
     def unmined_deposits(self, coin: str) -> list[Deposit]:
         """Live deposits that no block holds."""
-        sql = "SELECT doc FROM deposit WHERE coin = ? AND state != 'gone' AND height IS NULL"
+        sql = "SELECT doc FROM deposit WHERE coin = ? AND state != 'gone' AND height IS NULL ORDER BY txid, vout"
         return [_deposit(row[0]) for row in self._run(sql, (coin,))]
 
     def all_deposits(self) -> Iterator[Deposit]:
@@ -285,7 +288,7 @@ class Records:
         return coin
 
     def coins(self, numbers: Collection[int]) -> dict[int, Coin]:
-        found = self._in("SELECT doc FROM coin WHERE number IN ", sorted(numbers))
+        found = self._in("SELECT doc FROM coin WHERE number IN ", sorted(numbers), order="number")
         return {coin.number: coin for coin in (_coin(row[0]) for row in found)}
 
     def coin_at(self, coin: str, txid: str, vout: int) -> Coin | None:
@@ -294,11 +297,11 @@ class Records:
 
     def account_coins(self, coin: str, address: str) -> Iterator[Coin]:
         """The coins of an account: the unspent one at its highest nonce, then the others back to the first."""
-        for row in self._run("SELECT doc FROM coin WHERE coin = ? AND txid = ? ORDER BY vout DESC", (coin, address)):
+        for row in self._stream("SELECT doc FROM coin WHERE coin = ? AND txid = ? ORDER BY vout DESC", (coin, address)):
             yield _coin(row[0])
 
     def coins_in(self, coin: str, txids: Collection[str]) -> list[Coin]:
-        rows = self._in("SELECT doc FROM coin WHERE coin = ? AND txid IN ", list(txids), (coin,))
+        rows = self._in("SELECT doc FROM coin WHERE coin = ? AND txid IN ", list(txids), (coin,), order="txid, vout")
         return [_coin(row[0]) for row in rows]
 
     def ready_coins(self, service: str, coin: str, limit: int) -> list[Coin]:
@@ -339,12 +342,12 @@ class Records:
         return payment
 
     def payments(self, numbers: Collection[int]) -> dict[int, Payment]:
-        rows = self._in("SELECT doc FROM payment WHERE number IN ", sorted(numbers))
+        rows = self._in("SELECT doc FROM payment WHERE number IN ", sorted(numbers), order="number")
         return {payment.number: payment for payment in (_payment(row[0]) for row in rows)}
 
     def payments_in(self, coin: str, txids: Collection[str]) -> list[Payment]:
         """Including those that were replaced."""
-        rows = self._in("SELECT doc FROM payment WHERE coin = ? AND txid IN ", list(txids), (coin,))
+        rows = self._in("SELECT doc FROM payment WHERE coin = ? AND txid IN ", list(txids), (coin,), order="number")
         return sorted((_payment(row[0]) for row in rows), key=lambda payment: payment.number)
 
     def open_payments(self, coin: str, states: Iterable[PaymentState], limit: int = 100_000) -> list[Payment]:
@@ -467,12 +470,13 @@ class Records:
         row = self._run(sql, values).fetchone()
         return None if row is None else decode(row[0])
 
-    def _in(self, sql: str, wanted: list[Any], before: tuple[Any, ...] = ()) -> list[Row]:
-        """Rows for any number of values of an IN clause, in chunks."""
+    def _in(self, sql: str, wanted: list[Any], before: tuple[Any, ...] = (), *, order: str) -> list[Row]:
+        """Rows for any number of values of an IN clause, in chunks. Their order is said: without one, databases
+        differ, and what is done row by row would leave another record behind."""
         rows: list[Row] = []
         for start in range(0, len(wanted), _CHUNK):
             part = wanted[start : start + _CHUNK]
-            rows += self._run(f"{sql}({', '.join('?' * len(part))})", (*before, *part)).fetchall()
+            rows += self._run(f"{sql}({', '.join('?' * len(part))}) ORDER BY {order}", (*before, *part)).fetchall()
         return rows
 
 
