@@ -1,4 +1,4 @@
-"""`python -m bench [create|order|block|workers|audit ...]`: run them all or some, print tables, write out/NAME.json."""
+"""`python -m bench [create|order|block|workers|audit|start]`: run some or all, print tables, write out/NAME.json."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from bench import machine
 from glasstumbler.cli import GARBAGE
 
-PARTS = ("create", "order", "block", "workers", "audit")
+PARTS = ("create", "order", "block", "workers", "audit", "start")
 
 
 def main() -> None:

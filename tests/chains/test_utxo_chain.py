@@ -9,9 +9,11 @@ import sys
 import threading
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from glasstumbler.chains import kernel
 from glasstumbler.chains.base import Outpoint, Output, Place, Spend
 from glasstumbler.chains.blocklog import BlockLog
 from glasstumbler.chains.coinview import CoinView
@@ -20,7 +22,7 @@ from glasstumbler.chains.networks import COIN, NETWORKS, subsidy
 from glasstumbler.chains.tx import to_tx
 from glasstumbler.chains.utxo_chain import UtxoChain
 from glasstumbler.clock import GENESIS_TIME, RealClock, VirtualClock
-from glasstumbler.errors import BlockRefused, NoFunds, RefusedNode, StoreError, TransactionRefused
+from glasstumbler.errors import BlockRefused, ChainError, NoFunds, RefusedNode, StoreError, TransactionRefused
 from tests.chains.forge import KINDS, RING, SECRET, assemble, coins, opened, own_key, spend
 
 COINS = ("btc", "ltc", "bch")
@@ -39,7 +41,8 @@ def check(chain: UtxoChain) -> None:
     assert supply == sum(subsidy(height) for height in range(1, chain.tip()[0] + 1))
     assert chain._log.waiting() == [chain._pool.entries[txid].tx.raw for txid in chain.mempool()]
     if chain._judge is not None:
-        assert chain._judge.tip() == chain.tip()
+        with chain._making:  # it may be catching up
+            assert chain._judge.tip() == chain.tip()
 
 
 # The beginning
@@ -305,6 +308,47 @@ def test_a_log_that_lags_follows_the_engine(tmp_path: Path, depth: int) -> None:
     assert (chain.tip(), chain.place(txid)) == (tip, place)
     chain.mine()
     check(chain)
+    chain.close()
+
+
+def test_a_chain_answers_while_its_engine_catches_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = keep(tmp_path)
+    txid = chain.pay(chain.fresh_address(), 50_000)
+    tip = chain.tip()
+    chain.close()
+    shutil.rmtree(tmp_path / "btc-engine")  # as after a kill before it wrote anything down
+    go_on = threading.Event()
+    judged = kernel.Kernel.process
+
+    def slow(*arguments: Any) -> None:
+        assert go_on.wait(30)
+        judged(*arguments)
+
+    monkeypatch.setattr(kernel.Kernel, "process", slow)
+    chain = keep(tmp_path)
+    assert (chain.tip(), list(chain.mempool())) == (tip, [txid])
+    more = chain.pay(chain.fresh_address(), 50_000)
+    go_on.set()
+    chain.mine()  # waits for the engine
+    assert {tx.txid for tx in chain.block(chain.tip()[1]).txs} >= {txid, more}
+    check(chain)
+    chain.close()
+
+
+def test_an_engine_that_cannot_catch_up_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = keep(tmp_path)
+    tip = chain.tip()
+    chain.close()
+    shutil.rmtree(tmp_path / "btc-engine")
+
+    def refuse(*_: object) -> None:
+        raise BlockRefused("not by this engine")
+
+    monkeypatch.setattr(kernel.Kernel, "process", refuse)
+    chain = keep(tmp_path)
+    with pytest.raises(ChainError, match="does not follow the block log: not by this engine"):
+        chain.mine()
+    assert chain.tip() == tip
     chain.close()
 
 

@@ -11,8 +11,8 @@ judges a mined block, so transactions are taken and questions answered meanwhile
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from glasstumbler.chains import blocks, guard, kernel, miner, rules, signing
@@ -33,6 +33,8 @@ START_HEIGHT = 250
 _BLOCK_SPACING = 600
 """Seconds between the blocks of that beginning, the last of which is dated now."""
 _RECENT = 16
+_AT_ONCE = 50
+"""Blocks that the engine may lack for an opening to wait for it."""
 _NO_BLOCK = "00" * 32
 _LAB = "lab"
 _FAUCET = "faucet"
@@ -54,6 +56,8 @@ class UtxoChain:
         self._parameters: NetworkParameters = NETWORKS[coin]
         self._ring, self._clock, self._log, self._judge = ring, clock, log, judge
         self._making, self._lock = threading.Lock(), threading.RLock()
+        self._behind: BaseException | None = None
+        """Why the engine could not be brought up with the log."""
         self._view = CoinView()
         self._verify = _verifier(self._parameters)
         self._pool = Mempool(self._parameters, self._view, self.format.dust, self._verify)
@@ -176,7 +180,7 @@ class UtxoChain:
     # Making blocks
 
     def mine(self, blocks: int = 1) -> int:
-        with self._making:
+        with self._made():
             for _ in range(blocks):
                 self._mine()
             return self._view.height
@@ -184,12 +188,12 @@ class UtxoChain:
     def submit(self, raw: bytes) -> str:
         """Judge a block made elsewhere and make it the tip; its hash. BlockRefused if it breaks a rule or does not
         follow the tip."""
-        with self._making:
+        with self._made():
             return self._connect(raw)
 
     def reorg(self, depth: int, forget: Collection[str] = ()) -> int:
         """ChainError if the chain is not that long. The engine must follow, or everything stays as it was."""
-        with self._making, self._lock:
+        with self._made(), self._lock:
             if not 1 <= depth <= self._view.height:
                 raise ChainError(f"a chain of {self._view.height} blocks cannot lose {depth}")
             old_tip = self._view.hashes[-1]
@@ -220,6 +224,14 @@ class UtxoChain:
             self._log.close()
 
     # Within
+
+    @contextmanager
+    def _made(self) -> Iterator[None]:
+        """One block at a time, once the engine is there. ChainError if it cannot be brought there."""
+        with self._making:
+            if self._behind is not None:
+                raise ChainError(f"the consensus engine does not follow the block log: {self._behind}")
+            yield
 
     def _accept(self, tx: Tx) -> None:
         gone = self._pool.accept(tx)
@@ -359,8 +371,27 @@ class UtxoChain:
         if height > self._view.height:
             self._follow(judge, common)
             return
-        for logged in self._log.chain(common + 1):
+        left = [self._view.hashes[at] for at in range(common + 1, self._view.height + 1)]
+        if len(left) <= _AT_ONCE:
+            self._catch_up(judge, left, height, tip)
+            return
+        self._making.acquire()  # whoever wants to make a block waits; everything else goes on
+        threading.Thread(target=self._catch_up_aside, args=(judge, left, height, tip), daemon=True).start()
+
+    def _catch_up(self, judge: kernel.Kernel, left: Sequence[str], height: int, tip: str) -> None:
+        """Blocks that a killed process's engine had not written down yet."""
+        for block_hash in left:
+            logged = self._log.find(block_hash)
+            assert logged is not None
             judge.process(logged.raw, logged.hash if logged.height > height else tip)
+
+    def _catch_up_aside(self, judge: kernel.Kernel, left: Sequence[str], height: int, tip: str) -> None:
+        try:
+            self._catch_up(judge, left, height, tip)
+        except BaseException as error:
+            self._behind = error
+        finally:
+            self._making.release()
 
     def _follow(self, judge: kernel.Kernel, common: int) -> None:
         """Take over what the engine has above `common`."""
@@ -377,10 +408,11 @@ class UtxoChain:
         """Mine a new chain to its start, and in one more block the coins of the faucet's purse."""
         if self._view.height >= start:
             return
-        now = self._clock.now()
-        while self._view.height < start:
-            self._connect(self._build((), now - (start - self._view.height - 1) * _BLOCK_SPACING))
-        self._mine()
+        with self._made():
+            now = self._clock.now()
+            while self._view.height < start:
+                self._connect(self._build((), now - (start - self._view.height - 1) * _BLOCK_SPACING))
+            self._mine()
 
 
 def _block(logged: LoggedBlock) -> Block:
