@@ -1,4 +1,4 @@
-"""`python -m bench [create|order|block|workers|audit|start]`: run some or all, print tables, write out/NAME.json."""
+"""`python -m bench [PART ...]`: run all parts or some, print tables, write out/PART.json."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from bench import machine
 from glasstumbler.cli import GARBAGE
 
-PARTS = ("create", "order", "block", "workers", "audit", "start")
+PARTS = ("create", "order", "block", "store", "workers", "audit", "start")
 
 
 def main() -> None:
