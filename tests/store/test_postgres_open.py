@@ -9,6 +9,7 @@ import pytest
 from glasstumbler.errors import SettingsError, StoreError
 from glasstumbler.store import migrations
 from glasstumbler.store.postgres import PostgresStore, reading
+from glasstumbler.store.records import Records
 from tests.postgres import PASSWORD, Server, run
 from tests.store.contract import add_code, check_record
 
@@ -114,3 +115,22 @@ def test_a_record_can_be_read_where_nothing_can_be_changed(postgres_server: Serv
     postgres_server.run(f"ALTER DATABASE {place.rpartition('/')[2]} SET default_transaction_read_only = on")
     with reading(place) as records:
         assert check_record(records) == ["a"]
+
+
+def test_schemas_of_one_database_are_records_of_their_own(postgres_server: Server) -> None:
+    """Chosen by the address; neither waits for the other's lock."""
+    place = postgres_server.database()
+    run(place, "CREATE SCHEMA one")
+    run(place, "CREATE SCHEMA two")
+    one, two = (PostgresStore(f"{place}?options=-csearch_path%3D{name}") for name in ("one", "two"))
+
+    def unit(records: Records) -> int:
+        number = add_code("one")(records)
+        records.flush()
+        assert two.write(add_code("two")) == 1
+        return number
+
+    assert one.write(unit) == 1
+    assert (one.read(check_record), two.read(check_record)) == (["one"], ["two"])
+    one.close()
+    two.close()
