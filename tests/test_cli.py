@@ -105,6 +105,7 @@ def test_folder_that_is_none_of_ours_is_not_made(here: Command, tmp_path: Path) 
 
 def test_damaged_secret(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"short")
+    (tmp_path / "secret").chmod(0o600)
     assert "damaged" in refused(*SERVE, "--data", tmp_path)
 
 

@@ -65,6 +65,7 @@ def not_a_folder(path: Path) -> Path:
 def damaged(path: Path) -> Path:
     path.mkdir()
     (path / "secret").write_bytes(b"short")
+    (path / "secret").chmod(0o600)
     return path
 
 

@@ -21,10 +21,11 @@ from glasstumbler.clock import RealClock
 from glasstumbler.engine import ledger, letter
 from glasstumbler.errors import GlassTumblerError, SettingsError, StoreError
 from glasstumbler.lock import claimed
+from glasstumbler.sealed import VARIABLE
 from glasstumbler.store.base import Store
 from glasstumbler.store.records import KeyRow, Records
 from glasstumbler.store.url import check_place, is_shared, open_store
-from glasstumbler.vault import Vault, key_row, new_key
+from glasstumbler.vault import Vault, change_seal, key_row, new_key
 
 if TYPE_CHECKING:  # what only `serve` needs is loaded there: the other commands answer sooner
     from glasstumbler.house import House
@@ -177,6 +178,22 @@ def block(
 
 
 @app.command
+def seal(*, data: Folder = DATA) -> int:
+    """Seal the folder's secret under the key in GLASSTUMBLER_KEY; from then on the folder opens only with it."""
+    change_seal(data, seal=True)
+    _say(f"sealed; without the key in {VARIABLE} nothing opens {data} any more")
+    return 0
+
+
+@app.command
+def unseal(*, data: Folder = DATA) -> int:
+    """Take the seal off the folder's secret: the file alone opens the folder."""
+    change_seal(data, seal=False)
+    _say(f"not sealed any more; unset {VARIABLE} to open {data}")
+    return 0
+
+
+@app.command
 def audit(*, data: Folder = DATA, store: Record = None) -> int:
     """Recompute the record, its balances, and the wallets against the chains. Exit code 1 at any difference."""
     from glasstumbler.audit import audit as check
@@ -239,10 +256,10 @@ def main() -> None:
         log.configure(os.environ)
         code: Any = app(sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        print(f"glasstumbler: {' '.join(str(error).split())} (--help tells more)", file=sys.stderr)
+        print(f"glasstumbler: {log.printable(' '.join(str(error).split()))} (--help tells more)", file=sys.stderr)
         raise SystemExit(2) from None
     except GlassTumblerError as error:
-        print(f"glasstumbler: {error}", file=sys.stderr)
+        print(f"glasstumbler: {log.printable(str(error))}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
@@ -253,7 +270,7 @@ def main() -> None:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    print(log.printable(line), flush=True)
 
 
 def _announce(serving: Serving, data: Path, house: House) -> None:

@@ -89,10 +89,20 @@ def exception(event: str, **fields: object) -> None:
     _write("error", event, {**fields, "exc_info": sys.exc_info()})
 
 
+def printable(text: str) -> str:
+    """One line without control characters: what came from outside neither ends a line nor drives a terminal."""
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(char: str) -> str:
+    return char if char.isprintable() else char.encode("unicode_escape").decode()
+
+
 def _write(level: str, event: str, fields: dict[str, Any]) -> None:
     if LEVELS[level] < _least:
         return
-    line = (_as_json if _form == "json" else _as_text)(level, {"event": event, **fields})
+    clean = {key: printable(value) if isinstance(value, str) else value for key, value in fields.items()}
+    line = (_as_json if _form == "json" else _as_text)(level, {"event": printable(event), **clean})
     out: TextIO | Lines = _lines or sys.stderr
     with suppress(OSError, ValueError):  # a full disk or a closed pipe must not stop what is reported
         out.write(line + "\n")
@@ -101,9 +111,19 @@ def _write(level: str, event: str, fields: dict[str, Any]) -> None:
 
 def _as_json(level: str, fields: dict[str, Any]) -> str:
     if error := fields.pop("exc_info", None):
-        fields["exception"] = "".join(traceback.format_exception(*error))  # no variables: some are secret
+        fields["exception"] = _trace(error)
     now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     return msgspec.json.encode({"timestamp": now, "level": level, **fields}, enc_hook=str).decode()
+
+
+def _trace(problem: Any) -> str:
+    """Without variables, some of which are secret."""
+    return "\n".join(map(printable, "".join(traceback.format_exception(*problem)).rstrip("\n").split("\n")))
+
+
+def _indented(out: TextIO, problem: Any) -> None:
+    """So that no line of an error's text passes for an entry of the log."""
+    out.write("\n".join(f"  {line}" for line in _trace(problem).split("\n")))
 
 
 def _as_text(level: str, fields: dict[str, Any]) -> str:
@@ -117,11 +137,10 @@ def _as_text(level: str, fields: dict[str, Any]) -> str:
 def _processors(terminal: bool) -> tuple[Any, ...]:
     import structlog
 
-    plain = structlog.dev.plain_traceback  # no variables: some are secret
     return (
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.add_log_level,
-        structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=plain),
+        structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=_indented),
     )
 
 
