@@ -25,7 +25,7 @@ condition story lab
 worker
 house
 service
-watch turn accounts pay claim opening swap payment_url wallet limits metrics sharing ground vault sealed agreed behaviour
+watch turn accounts pay claim opening swap payment_url wallet limits metrics sharing ground vault agreed behaviour
 services
 dialects
 store
