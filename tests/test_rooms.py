@@ -32,7 +32,7 @@ store
 nodes
 chains
 engine
-settings money clock log lock errors
+settings sealed money clock log lock errors
 """
 """From the top down, the rooms of one floor in a row. A room imports from its own floor and from those below."""
 FLOORS = {room: -floor for floor, row in enumerate(ROOMS.split("\n")) for room in row.split()}
