@@ -6,6 +6,7 @@ two processes; nothing is left out or sampled for speed.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ from glasstumbler.audit_entries import Account, Finding, Findings, head, last_wo
 from glasstumbler.audit_file import check_file
 from glasstumbler.audit_network import channel_file
 from glasstumbler.audit_record import DAMAGED, Sums, check_sums, check_table
-from glasstumbler.errors import ChainError, RecordError, StoreError
+from glasstumbler.errors import ChainError, RecordError, SettingsError, StoreError
 from glasstumbler.store.documents import TABLES
 from glasstumbler.store.records import Records
 from glasstumbler.store.url import reading
@@ -39,6 +40,14 @@ class Kept(NamedTuple):
 
     number: int
     hash: str
+
+    @classmethod
+    def read(cls, text: str) -> Kept:
+        """NUMBER:HASH; SettingsError for anything else."""
+        number, _, link = text.partition(":")
+        if not (number.isascii() and number.isdigit() and re.fullmatch("[0-9a-f]{64}", link)):
+            raise SettingsError(f"--head is NUMBER:HASH, a number and 64 hexadecimal digits, not {text!r}")
+        return cls(int(number), link)
 
 
 class Report(NamedTuple):
@@ -64,7 +73,7 @@ class Report(NamedTuple):
             f"chains {', '.join(self.chains) or 'none'}: {self.seconds:.1f} s"
         )
         if self.clean:
-            return [f"the record is whole: {size}", f"entry {self.entries} has the hash {self.head}"]
+            return [f"the record is whole: {size}", f"last entry and its hash: {self.entries}:{self.head}"]
         return [*map(str, self.differences), f"{len(self.differences)} differences in {size}"]
 
 

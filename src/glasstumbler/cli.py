@@ -194,12 +194,19 @@ def unseal(*, data: Folder = DATA) -> int:
 
 
 @app.command
-def audit(*, data: Folder = DATA, store: Record = None) -> int:
+def audit(
+    *,
+    data: Folder = DATA,
+    store: Record = None,
+    head: Annotated[str | None, Parameter(help="NUMBER:HASH of an entry, as an earlier audit printed it.")] = None,
+) -> int:
     """Recompute the record, its balances, and the wallets against the chains. Exit code 1 at any difference."""
+    from glasstumbler.audit import Kept
     from glasstumbler.audit import audit as check
 
     vault = Vault.of_folder(data, make=False)
-    report = check(data, store=store, owner=vault.fingerprint)
+    with _progress() as progress:
+        report = check(data, progress, store, vault.fingerprint, None if head is None else Kept.read(head))
     for line in report.lines():
         _say(line)
     return 0 if report.clean else 1
@@ -224,6 +231,45 @@ def status(
         for line in lines(where, now):
             _say(line)
     return code(now)
+
+
+@app.command
+def backup(
+    *,
+    out: Annotated[Path, Parameter(help="A new folder, or a new file whose name ends in .tar.")],
+    data: Folder = DATA,
+    store: Record = None,
+) -> int:
+    """Copy record, chains, settings and secret, also while `serve` runs, and audit the copy."""
+    from glasstumbler.backup import back_up
+
+    with _progress() as progress:
+        done = back_up(data, out, store, progress)
+    _say(
+        f"{out}: {len(done.manifest.files)} files, {done.size / 2**20:.0f} MB; it holds the folder's secret: keep it so"
+    )
+    for line in done.report.lines():
+        _say(line)
+    return 0
+
+
+@app.command
+def restore(
+    source: Annotated[Path, Parameter(help="The backup.")],
+    /,
+    *,
+    data: Folder = DATA,
+    store: Annotated[str | None, Parameter(help="An empty record that takes the rows, in place of a file.")] = None,
+) -> int:
+    """Make a folder out of a backup, and audit it."""
+    from glasstumbler.backup import restore as restore_
+
+    with _progress() as progress:
+        done = restore_(source, data, store, progress)
+    _say(f"{data}: as it was at {done.manifest.made}")
+    for line in done.report.lines():
+        _say(line)
+    return 0
 
 
 @app.command(name="verify-letter")
@@ -267,6 +313,22 @@ def main() -> None:
 
 
 # -- inside -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None] | None]:
+    """One line on the terminal that is written over and over; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+
+    def show(stage: str, done: int, total: int) -> None:
+        print(f"\r\x1b[K{stage}: {done:,} of {total:,}", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _say(line: str) -> None:

@@ -55,6 +55,8 @@ def check_record(records: Records) -> list[str]:
     assert records.head() == (last, previous)
     codes = list(records.all_codes())
     stored = {("code", str(code.number)): ledger.digest(msgspec.json.encode(code)) for code in codes}
+    facts = records.rows("SELECT key, value FROM meta")
+    stored |= {("meta", key): ledger.digest(value.encode()) for key, value in facts}
     assert named == stored, "a document without its entry, or the other way round"
     return [code.code for code in codes]
 

@@ -109,8 +109,16 @@ class Records:
             yield number, bytes(raw), bytes(link)
 
     def rows(self, sql: str) -> Iterator[Row]:
-        """Tables as they stand, for the audit."""
+        """Tables as they stand, for the audit and for copies."""
         yield from self._stream(sql)
+
+    def load(self, sql: str, rows: list[Row]) -> None:
+        """Rows of another record, into one that is empty."""
+        self._connection.executemany(sql, rows)
+
+    @property
+    def connection(self) -> Connection:
+        return self._connection
 
     # -- orders -----------------------------------------------------------------------------------------------
 
