@@ -64,7 +64,7 @@ def check_record(records: Records) -> list[str]:
 def add_version(patch: pytest.MonkeyPatch, statements: str) -> None:
     """A program that knows one more version of the schema than this one."""
     known = migrations.scripts
-    patch.setattr(migrations, "scripts", lambda database: (*known(database), (2, statements)))
+    patch.setattr(migrations, "scripts", lambda database: (*known(database), (known(database)[-1][0] + 1, statements)))
 
 
 class StoreContract:
@@ -272,6 +272,20 @@ class StoreContract:
         assert [process.returncode for process in begun] == [0, 0, 0]
         assert sorted(int(number) for part in theirs for number in part) == list(range(1, 10))
 
+    def test_a_record_of_the_first_version_is_brought_up(self, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        with monkeypatch.context() as patch:
+            known = migrations.scripts
+            patch.setattr(migrations, "scripts", lambda database: known(database)[:1])
+            store = open_store(place)
+            store.write(add_code("old"))
+            store.close()
+        with pytest.raises(StoreError, match=r"has version 1, this program reads \d+: open it once"), reading(place):
+            pass
+        store = open_store(place)
+        assert store.write(add_code("new")) == 2
+        assert store.read(check_record) == ["old", "new"]
+        store.close()
+
     def test_a_record_with_data_is_brought_up(
         self, place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -289,10 +303,10 @@ class StoreContract:
                 store.close()
         told = capsys.readouterr()
         assert (told.out + told.err).count("no way back but a backup") == 1
-        with pytest.raises(StoreError, match=r"has version 2, this program knows 1: use a newer program"):
+        with pytest.raises(StoreError, match=r"has version \d+, this program knows \d+: use a newer program"):
             open_store(place)
         with (
-            pytest.raises(StoreError, match=r"has version 2, this program reads 1: use a newer program"),
+            pytest.raises(StoreError, match=r"has version \d+, this program reads \d+: use a newer program"),
             reading(place),
         ):
             pass
@@ -307,7 +321,10 @@ class StoreContract:
             add_version(patch, "CREATE TABLE more (number BIGINT); DROP TABLE account; SELECT x FROM nowhere")
             with pytest.raises(StoreError, match=r"cannot prepare the store .*nowhere"):
                 open_store(place)
-            with pytest.raises(StoreError, match="has version 1, this program reads 2: open it once"), reading(place):
+            with (
+                pytest.raises(StoreError, match=r"has version \d+, this program reads \d+: open it once"),
+                reading(place),
+            ):
                 pass
         store = open_store(place)
         assert store.read(check_record) == ["before"]

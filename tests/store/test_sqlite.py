@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,26 @@ def test_reading_wants_this_version(tmp_path: Path, version: int) -> None:
     set_version(path, version)
     with pytest.raises(StoreError, match=f"version {version}, this program reads {VERSION}"), reading(path):
         pass
+
+
+def test_another_programs_file_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "record.db"
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE invoice (number INT)")
+    other.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="holds another program's tables: name a file of its own for the record"):
+        SqliteStore(path)
+    with pytest.raises(StoreError, match="has version 0"), reading(path):
+        pass
+    assert path.read_bytes() == before
+
+
+@pytest.mark.skipif(not os.path.ismount("/sys"), reason="needs a file that cannot be written, whoever one is")
+def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    """Root may write everywhere but on a read-only file system; /sys takes no new files."""
+    with pytest.raises(StoreError, match=r"unable to open database file .check that the folder is there and can be"):
+        SqliteStore(Path("/sys/record.db"))
 
 
 def text(path: Path) -> None:
@@ -110,7 +131,7 @@ def test_a_locked_record_says_so_and_takes_the_next_change(tmp_path: Path, monke
     store = SqliteStore(path)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreError, match="did not take a change: database is locked"):
+    with pytest.raises(StoreError, match=r"did not take a change: database is locked .another program holds it"):
         store.write(add_code("locked out"))
     with pytest.raises(StoreError, match=r"cannot prepare the store .*record.db: database is locked"):
         SqliteStore(path)
@@ -125,7 +146,7 @@ def test_a_full_disk_fails_the_whole_group_and_the_store_lives_on(tmp_path: Path
     """The database is held at its size: SQLite's own answer to a full disk."""
     store = SqliteStore(some_record(tmp_path / "record.db"))
     store.write(lambda records: records.rows("PRAGMA max_page_count = 1").__next__())
-    with pytest.raises(StoreError, match="did not take a change: database or disk is full"):
+    with pytest.raises(StoreError, match=r"did not take a change: database or disk is full .make room"):
         store.write(add_code("x" * 1_000_000))
     store.write(lambda records: records.rows("PRAGMA max_page_count = 100000").__next__())
     assert store.write(add_code("small")) == 51

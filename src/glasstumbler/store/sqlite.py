@@ -8,7 +8,7 @@ import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +23,17 @@ T = TypeVar("T")
 _BUSY_SECONDS = 10
 _BROKEN = (sqlite3.OperationalError,)
 """The disk or the lock, not a unit."""
+
+_MEND = {
+    "locked": "another program holds it: end that one, or wait",
+    "readonly": "file and folder must be writable",
+    "unable to open": "check that the folder is there and can be written",
+    "malformed": "the file is damaged: restore a backup",
+    "not a database": "name another file, or restore a backup",
+    "full": "make room on the disk",
+    "disk I/O": "check the disk",
+}
+"""A part of what SQLite says, and what to do."""
 
 
 class SqliteConnection(sqlite3.Connection):
@@ -44,6 +55,8 @@ class SqliteStore(GroupStore):
         self._reader_lock = threading.Lock()
         self._readers: list[SqliteConnection] = []
         self._tasks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        if self._target.exists():
+            _refuse_others(self._target)
         writer = self._connect()
         _migrate(writer, self._target)
         self._begin(writer)
@@ -66,7 +79,7 @@ class SqliteStore(GroupStore):
         try:
             return unit(Records(connection))
         except sqlite3.Error as error:
-            raise StoreError(f"cannot read the store {self._target}: {error}") from None
+            raise StoreError(f"cannot read the store {self._target}: {told(error)}") from None
 
     async def read_soon(self, unit: Unit[T]) -> T:
         """At once: a look into a file is shorter than handing it to a thread and back."""
@@ -79,7 +92,7 @@ class SqliteStore(GroupStore):
             connection.execute("BEGIN")
             yield Records(connection)
         except sqlite3.Error as error:
-            raise StoreError(f"cannot read the store {self._target}: {error}") from None
+            raise StoreError(f"cannot read the store {self._target}: {told(error)}") from None
         finally:
             connection.close()
 
@@ -120,7 +133,7 @@ class SqliteStore(GroupStore):
             connection.execute(f"PRAGMA synchronous = {'OFF' if self._temporary else 'FULL'}")
             connection.execute("PRAGMA cache_size = -65536")
         except sqlite3.Error as error:
-            raise StoreError(f"cannot open the store {self._target}: {error}") from None
+            raise StoreError(f"cannot open the store {self._target}: {told(error)}") from None
         return connection
 
 
@@ -135,14 +148,14 @@ def reading(path: Path) -> Iterator[Records]:
             f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, factory=SqliteConnection
         )
     except sqlite3.Error as error:
-        raise StoreError(f"cannot open the store {path}: {error}") from None
+        raise StoreError(f"cannot open the store {path}: {told(error)}") from None
     try:
         connection.execute("BEGIN")
         have = connection.execute("PRAGMA user_version").fetchone()[0]
         migrations.check("sqlite", have, f"the store {path}")
         yield Records(connection)
     except sqlite3.Error as error:
-        raise StoreError(f"cannot read the store {path}: {error}") from None
+        raise StoreError(f"cannot read the store {path}: {told(error)}") from None
     finally:
         connection.close()
 
@@ -168,9 +181,15 @@ def _attempt(connection: SqliteConnection, group: list[Waiting], run: Runner) ->
     except sqlite3.Error as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        failure = StoreError(f"the store did not take a change: {error}")
+        failure = StoreError(f"the store did not take a change: {told(error)}")
         return [(None, failure)] * len(group)
     return outcomes
+
+
+def told(error: sqlite3.Error) -> str:
+    """What went wrong and how to mend it."""
+    mend = next((mend for part, mend in _MEND.items() if part in str(error)), "")
+    return f"{error} ({mend})" if mend else str(error)
 
 
 def _migrate(connection: SqliteConnection, path: Path) -> None:
@@ -178,7 +197,6 @@ def _migrate(connection: SqliteConnection, path: Path) -> None:
     try:
         connection.execute("BEGIN IMMEDIATE")  # of several processes that begin, one does it and the others wait
         have = connection.execute("PRAGMA user_version").fetchone()[0]
-        _refuse_others(connection, have, path)
         reached = migrations.bring_up("sqlite", have, f"the store {path}", connection.execute)
         connection.execute(f"PRAGMA user_version = {reached}")
         connection.execute("COMMIT")
@@ -189,10 +207,15 @@ def _migrate(connection: SqliteConnection, path: Path) -> None:
         connection.close()
         if isinstance(error, StoreError):
             raise
-        raise StoreError(f"cannot prepare the store {path}: {error}") from None
+        raise StoreError(f"cannot prepare the store {path}: {told(error)}") from None
 
 
-def _refuse_others(connection: SqliteConnection, version: int, path: Path) -> None:
-    """What another program keeps in this file is no place for a record."""
-    if version == 0 and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+def _refuse_others(path: Path) -> None:
+    """A file that another program keeps is no place for a record; it is looked at before anything in it is set."""
+    try:
+        with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as connection:
+            tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot open the store {path}: {told(error)}") from None
+    if tables and ("entry",) not in tables:
         raise StoreError(f"{path} holds another program's tables: name a file of its own for the record")
