@@ -148,6 +148,6 @@ def run_block_log(data: bytes) -> None:
 
 
 TARGETS = {
-    "record": Target(run_record, (), 1500),
+    "record": Target(run_record, (), 8000),
     "block_log": Target(run_block_log, (StoreError, BlockRefused, TransactionRefused, ChainError), 1500),
 }

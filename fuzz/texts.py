@@ -156,5 +156,5 @@ TARGETS = {
     "invoice": Target(run_invoice, (BadInvoice, NotATestNetwork), 1500),
     "payment_url": Target(run_payment_url, (BadPaymentUrl, BadPaymentRequest), 600),
     "letter": Target(run_letter, (Malformed,), 2000),
-    "settings": Target(run_settings, (SettingsError,), 2000),
+    "settings": Target(run_settings, (SettingsError,), 8000),
 }

@@ -16,8 +16,9 @@ from glasstumbler.audit import audit
 from glasstumbler.chains import monero_tx
 from glasstumbler.chains.blocklog import BlockLog, LoggedBlock
 from glasstumbler.chains.formats import FORMATS
-from glasstumbler.errors import BadAmount, BadPaymentUrl, BlockRefused, Malformed, StoreError
+from glasstumbler.errors import BadAmount, BadPaymentUrl, BlockRefused, Malformed, SettingsError, StoreError
 from glasstumbler.payment_url import resolve
+from glasstumbler.settings import load
 from glasstumbler.web import lab_api
 from tests.laboratory import Laboratory
 
@@ -81,6 +82,27 @@ def test_the_audit_names_what_cannot_be_read(statement: str, whole: Path, tmp_pa
     with closing(sqlite3.connect(folder / "record.db", isolation_level=None)) as connection:
         connection.execute(statement)
     assert not audit(folder).clean
+
+
+@pytest.mark.parametrize("place", ["orders SET doc", "entry SET body"])
+def test_the_audit_names_what_is_nested_without_end(place: str, whole: Path, tmp_path: Path) -> None:
+    folder = Path(copytree(whole, tmp_path / "copy"))
+    with closing(sqlite3.connect(folder / "record.db", isolation_level=None)) as connection:
+        connection.execute(f"UPDATE {place} = ?", (b'{"extra":' * 5000,))
+    assert not audit(folder).clean
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a = " + "[" * 5000 + "]" * 5000, "a = " + "{a=" * 5000, "a = 1" + "0" * 5000],
+    ids=["arrays", "tables", "digits"],
+)
+def test_settings_without_end_are_no_settings(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match="is not TOML"):
+        load(path, {})
+    assert load(None, {"GLASSTUMBLER__A": text.removeprefix("a = ")}) == {"a": text.removeprefix("a = ")}
 
 
 def body_of(raw: bytes) -> lab_api.Pay:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from glasstumbler.engine.ledger import GENESIS_HASH
+from glasstumbler.engine.ledger import GENESIS_HASH, UNREADABLE
 from glasstumbler.store.records import Records
 
 MOST = 20
@@ -89,7 +89,7 @@ def play(records: Records, first: int, last: int) -> Played:
         expected, previous = number + 1, link
         try:
             entry = _read(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             findings.add(f"its body does not parse: {error}", number)
             continue
         if kind != entry.kind or service != entry.service or order != entry.order:
@@ -168,7 +168,7 @@ def last_words(records: Records, about: set[str]) -> dict[str, int]:
             break
         try:
             docs = _read(body).docs
-        except (msgspec.MsgspecError, UnicodeDecodeError, TypeError):
+        except (*UNREADABLE, TypeError):
             continue
         for table, key, _ in docs:
             if (name := f"{table} {key}") in about:

@@ -17,7 +17,7 @@ from glasstumbler.store.records import Code, Records, Watched
 
 _ON_CHAIN = frozenset((PaymentState.MINED, PaymentState.SETTLED))
 _OWING = OPEN_STATES | {State.PAYING}
-DAMAGED = (ValueError, TypeError, LookupError, AttributeError)
+DAMAGED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 """What working with documents may raise whose bytes are not as they were written (the digests tell that too)."""
 
 

@@ -17,6 +17,8 @@ from glasstumbler.errors import SettingsError
 
 T = TypeVar("T", bound=msgspec.Struct)
 PREFIX = "GLASSTUMBLER__"
+_NOT_TOML = (ValueError, RecursionError)
+"""What tomllib raises: its own error, a number of thousands of digits (ValueErrors both), nesting without end."""
 
 
 def load(path: Path | None, environment: Mapping[str, str]) -> dict[str, Any]:
@@ -28,7 +30,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> dict[str, Any]:
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise SettingsError(f"cannot read the settings {path}: {why}") from None
-        except tomllib.TOMLDecodeError as error:
+        except _NOT_TOML as error:
             raise SettingsError(f"{path} is not TOML: {error}") from None
     for name, value in sorted(environment.items()):
         if name.startswith(PREFIX):
@@ -80,5 +82,5 @@ def _value(raw: str) -> Any:
     """A value as TOML spells it; bare words are text."""
     try:
         return tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
+    except _NOT_TOML:
         return raw

@@ -35,6 +35,8 @@ LATE, SHORT, EXCESS, REPEAT, STRAY, UNPAID = (
     "unowed:failed",
 )
 GENESIS_HASH = bytes(32)
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What reading an entry or a document raises if its bytes are not as they were written."""
 LAB = "lab"
 """Stands for the service in entries of the laboratory as a whole: blocks taken in, time that passed."""
 

@@ -51,7 +51,7 @@ def _json(
             return Standing(key(row), ledger.digest(repr(raw).encode()), None, False)
         try:
             document = decode(raw)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except ledger.UNREADABLE:
             return Standing(key(row), ledger.digest(raw), None, False)
         return Standing(key(row), ledger.digest(raw), document, columns(document) == row[:-1])
 
