@@ -191,6 +191,25 @@ def test_a_payout_whose_change_is_spent_keeps_its_fee() -> None:
         lab.close()
 
 
+@pytest.mark.parametrize("amounts", [(3_000_000,), (3_000_000, 50_000)])
+def test_a_payout_with_a_higher_fee_spends_a_coin_of_the_first_though_no_block_has_it(
+    btc: Laboratory, amounts: tuple[int, ...]
+) -> None:
+    """Else both could be mined. The last payout's coin is a deposit, or the change of another payout."""
+    for amount in amounts:
+        btc.fund(btc.codes("btc", amounts=[amount]))
+        btc.mine("btc")
+    last = payouts(btc)[-1]
+    btc.mine("btc", 6)
+    btc.reorg("btc", 10)
+    btc.check()
+    replacing = payouts(btc)[-1]
+    assert (replacing.replaces, set(replacing.inputs) >= set(last.inputs)) == (last.number, True)
+    btc.mine("btc")
+    btc.check()
+    assert {order.state for order in btc.orders()} == {State.COMPLETED}
+
+
 @pytest.mark.parametrize("mined", [False, True])
 def test_a_reorganisation_reaches_a_payout_of_an_order_that_failed_later(btc: Laboratory, mined: bool) -> None:
     order = btc.codes("btc", amounts=[1_000_000, 1_000_000], minutes=30)

@@ -11,6 +11,7 @@ from glasstumbler.clock import VirtualClock
 from glasstumbler.engine.commands import OpenMix, OrderView, Wish
 from glasstumbler.engine.order import State
 from glasstumbler.engine.payment import Payment, PaymentState
+from glasstumbler.errors import TransactionRefused
 from glasstumbler.house import House
 from glasstumbler.vault import Vault
 
@@ -78,5 +79,24 @@ def test_a_payout_that_the_network_forgot_is_broadcast_again(house: House) -> No
     house.turn()
     chain.reorg(1, forget=[payment.txid])
     assert chain.place(payment.txid) is None
+    house.turn()
+    assert payment.txid in chain.mempool()
+
+
+def test_a_node_that_misses_what_the_record_has_makes_no_new_payment(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is behind, or the record is. Each new payment would be refused like the first."""
+
+    def behind(raw: bytes) -> str:
+        raise TransactionRefused("missing-inputs", "a node that is behind")
+
+    chain = house.chains["btc"]
+    with monkeypatch.context() as patch:
+        patch.setattr(chain, "broadcast", behind)
+        patch.setattr(chain, "broadcast_all", lambda raws: [])
+        pay_an_order(house, "btcmix")
+    (payment,) = payments(house)
+    assert payment.state is PaymentState.STORED
     house.turn()
     assert payment.txid in chain.mempool()

@@ -22,6 +22,7 @@ from glasstumbler.wallet import Wallet
 _PURSE = 2_000
 """Coins that are looked at for one page of orders."""
 LIGHTNING = "msat"
+_ON_ITS_WAY = frozenset((PaymentState.STORED, PaymentState.SENT, PaymentState.MINED, PaymentState.SETTLED))
 
 
 class Due(NamedTuple):
@@ -141,12 +142,15 @@ class Claim:
         return True
 
     def replace(self, old: Payment, reason: str) -> None:
-        """Build a payment anew whose coins are (partly) gone. NoFunds if there are no coins: the unit of work must
-        then leave nothing behind, and is tried again later."""
+        """Build a payment anew whose coins are (partly) gone. It spends one of the first's coins for as long as the
+        chain has any, be it in the mempool, so that only one of the two can be mined. NoFunds if there are no coins,
+        or if the first can still come back: the unit of work must then leave nothing behind, and is tried again."""
         coins = [coin for coin in map(self._records.coin, old.coins) if coin.spent_by == old.number]
         for coin in coins:
             coin.spent_by = None
-        left = [coin for coin in coins if coin.booked and coin.height is not None]
+        left = [coin for coin in coins if self._is_there(coin)]
+        if old.carried and not left and any(map(self._may_come_back, coins)):
+            raise NoFunds("what the payment spends is on its way")
         self._purse = {coin.number: coin for coin in [*left, *self._load()]}
         orders = self._records.orders_by_number({each.order for each in old.carried})
         outputs = [
@@ -156,6 +160,8 @@ class Claim:
             self._drop(old, coins, reason)
             return
         choice = self._choose(outputs, frozenset(old.codes))
+        if left and not any(coin in choice.coins for coin in left):
+            raise NoFunds("the coins do not suffice beside those of the first payment")
         for coin in coins:
             self._records.save_coin(coin)
         number = self._records.next("payment")
@@ -180,6 +186,12 @@ class Claim:
                 detail={"txid": signed.txid, "replaces": old.txid, "reason": reason},
             )
         )
+
+    def has_lost(self, old: Payment) -> bool:
+        """Whether a coin under this payment is gone. If the chain refuses it all the same, then the record is behind
+        the chain, or the node is: a payment in its place would fare no better."""
+        coins = map(self._records.coin, old.coins)
+        return not all(coin.spent_by == old.number and self._is_there(coin) for coin in coins)
 
     def fill(self, short: Payment) -> bool:
         """Bring an account what it lacks for a payment, from another one: a reorganisation took a deposit back that
@@ -207,6 +219,14 @@ class Claim:
         return True
 
     # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _is_there(self, coin: Coin) -> bool:
+        assert self._chain is not None
+        return (coin.booked and coin.height is not None) or self._chain.place(coin.txid) is not None
+
+    def _may_come_back(self, coin: Coin) -> bool:
+        """Whether a payment of ours that makes this coin is still sent again and again."""
+        return coin.made_by is not None and self._records.payment(coin.made_by).state in _ON_ITS_WAY
 
     def _drop(self, old: Payment, coins: list[Coin], reason: str) -> None:
         """A sweep whose coins are gone is not needed any more."""

@@ -317,6 +317,8 @@ class Payer:
         claim = self._claim(records, old.service, old.coin, self._clock.now())
         if self._chains[old.coin].format.one_to_one:
             return not self._may_come_back(records, old) and claim.fill(old)
+        if not claim.has_lost(old):
+            return False
         claim.replace(old, reason)
         return True
 

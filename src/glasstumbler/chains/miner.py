@@ -26,14 +26,15 @@ class Place(NamedTuple):
     number: int
 
 
-def choose(waiting: Iterable[Entry]) -> list[Entry]:
-    """What fits into one block. What is left over keeps its children waiting too."""
+def choose(waiting: Iterable[Entry], least_rate: int = 0) -> list[Entry]:
+    """What fits into one block and pays `least_rate` (sat/vB). What is left over keeps its children waiting too."""
     chosen: list[Entry] = []
     left_out: set[str] = set()
     weight, sigops = MAX_WEIGHT - _RESERVED_WEIGHT, rules.MAX_SIGOPS - _RESERVED_SIGOPS
     for entry in waiting:
         cost = rules.sigops(entry.tx)
-        if entry.weight > weight or cost > sigops or not left_out.isdisjoint(entry.parents):
+        cheap = entry.fee < entry.vsize * least_rate
+        if cheap or entry.weight > weight or cost > sigops or not left_out.isdisjoint(entry.parents):
             left_out.add(entry.tx.txid)
             continue
         weight -= entry.weight

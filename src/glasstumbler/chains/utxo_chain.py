@@ -179,10 +179,11 @@ class UtxoChain:
 
     # Making blocks
 
-    def mine(self, blocks: int = 1) -> int:
+    def mine(self, blocks: int = 1, least_rate: int = 0) -> int:
+        """`least_rate`: what pays less (sat/vB) waits on, as when blocks are full of what pays more."""
         with self._made():
             for _ in range(blocks):
-                self._mine()
+                self._mine(least_rate)
             return self._view.height
 
     def submit(self, raw: bytes) -> str:
@@ -249,11 +250,11 @@ class UtxoChain:
         self._faucet.sent(tx)
         return tx.txid
 
-    def _mine(self) -> None:
+    def _mine(self, least_rate: int = 0) -> None:
         with self._lock:
             for refill in self._faucet.refills():
                 self._send(refill.raw)
-            raw = self._build(miner.choose(self._pool.entries.values()), self._clock.now())
+            raw = self._build(miner.choose(self._pool.entries.values(), least_rate), self._clock.now())
         self._connect(raw)
 
     def _build(self, entries: Sequence[Entry], now: int, ahead: int = 0) -> bytes:
