@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test serve check bench fuzz setup lock tools clean
+.PHONY: demo test serve check bench fuzz torture setup lock tools clean
 
 demo: setup
 	$(BIN)/glasstumbler demo
@@ -20,6 +20,14 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Disasters by seed; `make torture SEED=5000 SEEDS=1000 STEPS=150` looks further.
+SEED ?= 0
+SEEDS ?= 200
+STEPS ?= 60
+
+torture: setup
+	$(BIN)/glasstumbler torture --seed $(SEED) --seeds $(SEEDS) --steps $(STEPS)
 
 bench: setup
 	sh scripts/debian.sh wrk

@@ -272,6 +272,28 @@ def restore(
     return 0
 
 
+@app.command
+def torture(
+    *,
+    seed: Annotated[int, Parameter(help="The first seed; the same one is the same run.")] = 0,
+    seeds: Annotated[int, Parameter(help="So many seeds, one after another.")] = 1,
+    steps: Annotated[int, Parameter(help="Of each seed's run.")] = 60,
+) -> int:
+    """Drive a laboratory through crashes, failing disks, lying nodes and reorganisations. Exit code 1 at the first
+    seed that breaks one of the four promises, with the shortest run that still does."""
+    from glasstumbler.torture.run import torture as live
+
+    if seeds < 1 or steps < 1:
+        raise SettingsError("--seeds and --steps are at least 1")
+    for number in range(seed, seed + seeds):
+        report = live(number, steps)
+        for line in report.lines():
+            _say(line)
+        if report.failure is not None:
+            return 1
+    return 0
+
+
 @app.command(name="verify-letter")
 def verify_letter(
     file: Annotated[
