@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Literal
@@ -21,6 +22,8 @@ class Proxy:
         """The next COMMITs are cut like this, one after another; those after them pass."""
         self.shut = False
         """Whether new connections are refused."""
+        self.frozen = False
+        """Whether what is sent stays where it is, as with a server that stands still."""
         self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -50,6 +53,8 @@ class Proxy:
                     if moment == "after":
                         server.sendall(data)
                     break
+                while self.frozen:
+                    time.sleep(0.02)
                 server.sendall(data)
         with suppress(OSError):
             server.shutdown(socket.SHUT_WR)

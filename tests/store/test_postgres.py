@@ -162,6 +162,33 @@ def test_a_commit_whose_fate_stays_unknown_is_called_so(
     assert store.read(check_record) == ["first", "it stood", "next"]
 
 
+def test_a_server_that_stands_still_is_given_up(
+    postgres_server: Server, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connections stay open and say nothing; nobody waits for it for good."""
+    monkeypatch.setattr("glasstumbler.store.postgres._PATIENCE", 1)
+    monkeypatch.setattr("glasstumbler.store.postgres_tasks._PATIENCE", 1)
+    with line(postgres_server.port) as proxy:
+        store = PostgresStore(place.replace(f":{postgres_server.port}/", f":{proxy.port}/"))
+        store.write(add_code("before"))
+        assert store.read(check_record) == ["before"]
+        proxy.frozen = True
+        acts: list[Callable[[], object]] = [
+            lambda: store.write(add_code("never")),
+            lambda: store.read(check_record),
+            lambda: store.hold("pay").__enter__(),
+        ]
+        began = time.monotonic()
+        for act in acts:
+            with pytest.raises(StoreError):
+                act()
+        assert time.monotonic() - began < 20
+        proxy.frozen = False
+        assert eventually(lambda: store.write(add_code("after"))) == 2
+        assert eventually(lambda: store.read(check_record)) == ["before", "after"]
+        store.close()
+
+
 # -- a server that goes away ------------------------------------------------------------------------------------------
 
 

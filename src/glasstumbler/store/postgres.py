@@ -32,7 +32,7 @@ _WRITER: Settings = {
     "synchronous_commit": "on",
     "idle_in_transaction_session_timeout": "8s",  # of a process that stands still inside its transaction
     "lock_timeout": "10s",
-    "statement_timeout": "30s",
+    "statement_timeout": "12s",
 }
 _READER: Settings = {"default_transaction_read_only": "on", "statement_timeout": "10s"}
 _SNAPSHOT: Settings = {
@@ -40,6 +40,8 @@ _SNAPSHOT: Settings = {
     "idle_in_transaction_session_timeout": 0,
     "statement_timeout": 0,
 }
+_PATIENCE = 15
+"""Seconds for a server that says nothing; a little more than it has for a statement."""
 _READERS = 4
 """Threads that read for the event loop."""
 _LOCK = 0x676C617373
@@ -58,7 +60,7 @@ class PostgresStore(GroupStore):
         super().__init__()
         self._server = Server(Address(url))
         self._id = uuid.uuid4().hex
-        link = self._server.connect(**_WRITER)
+        link = self._server.connect(None, **_WRITER)
         try:
             self._lock = _prepare(link, self._server.address.name)
         except psycopg.Error as error:
@@ -66,7 +68,7 @@ class PostgresStore(GroupStore):
         finally:
             link.close()
         self._link: Link | None = None
-        self._readers = Pool(self._server, **_READER)
+        self._readers = Pool(self._server, _PATIENCE, **_READER)
         self._tasks = Tasks(self._server)
         self._threads = ThreadPoolExecutor(_READERS, "store-reader")
         self._begin_writing(self._commit, self._end)
@@ -78,7 +80,7 @@ class PostgresStore(GroupStore):
         problem = StoreError("the store did not take a change: the connection broke at each try")
         for _ in range(2):
             try:
-                link = self._link = self._link or self._server.connect(**_WRITER)
+                link = self._link = self._link or self._server.connect(_PATIENCE, **_WRITER)
                 outcomes = self._transaction(link, group)
             except psycopg.Error as error:
                 problem = StoreError(f"the store did not take a change: {told(error)}")
@@ -127,7 +129,7 @@ class PostgresStore(GroupStore):
         deadline = time.monotonic() + _DOUBT_SECONDS
         while True:
             with suppress(StoreError, psycopg.Error):
-                link = self._link = self._server.connect(**_WRITER)
+                link = self._link = self._server.connect(_PATIENCE, **_WRITER)
                 link.script(f"BEGIN; SELECT pg_advisory_xact_lock({self._lock})")  # after the one in doubt has ended
                 row = link.execute("SELECT last FROM writer WHERE id = ?", (self._id,)).fetchone()
                 link.script("ROLLBACK")
@@ -200,7 +202,7 @@ def reading(url: str) -> AbstractContextManager[Records]:
 @contextmanager
 def _snapshot(server: Server, check: str | None) -> Iterator[Records]:
     """`check`: the store's name, if its version has to be looked at first."""
-    link = server.connect(**_SNAPSHOT)
+    link = server.connect(None, **_SNAPSHOT)
     try:
         link.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         if check is not None:
@@ -225,7 +227,8 @@ def _prepare(link: Link, name: str) -> int:
     if schema is None:
         raise StoreError(f"the database {name} has no schema that the user may use: check its search_path")
     lock = _LOCK << 24 ^ int(schema)
-    link.script(f"SET lock_timeout = '60s'; BEGIN; SELECT pg_advisory_xact_lock({lock})")  # others may be at it
+    link.script("SET lock_timeout = '60s'; SET statement_timeout = 0")
+    link.script(f"BEGIN; SELECT pg_advisory_xact_lock({lock})")  # others may be at it
     have = _version(link, f"the database {name}")
     reached = migrations.bring_up("postgresql", have, f"the store {name}", link.script)
     if reached != have:

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8Dumper
@@ -19,6 +20,7 @@ from psycopg.types.string import StrDumperUnknown
 
 from glasstumbler.errors import SettingsError, StoreError
 
+T = TypeVar("T")
 Row = tuple[Any, ...]
 Settings = Mapping[str, str | int]
 """Of a session, by PostgreSQL's names."""
@@ -63,6 +65,23 @@ class Address:
                 "in a name or a password, write characters other than letters and digits as %XX"
             )
         self.name = f"postgresql://{host}:{self.parts.get('port', 5432)}/{database}"
+
+
+class _Connection(psycopg.Connection[Row]):
+    """Gives up a server that says nothing for longer than `patience` seconds: one that is frozen, or whose disk is, keeps
+    its connections open."""
+
+    patience: float | None = None
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        limit, began = timeout or self.patience, time.monotonic()
+        try:
+            return super().wait(gen, interval, limit)
+        except psycopg.OperationalError:
+            if limit is None or time.monotonic() - began < limit:
+                raise
+            self.close()
+            raise psycopg.OperationalError(f"the server has not answered for {limit:.0f} s") from None
 
 
 class Link:
@@ -121,15 +140,15 @@ class Server:
         self._lock = threading.Lock()
         self._pause, self._again, self._problem = _FIRST_PAUSE, 0.0, ""
 
-    def connect(self, **settings: str | int) -> Link:
-        """StoreError if there is no connection to be had."""
+    def connect(self, patience: float | None, **settings: str | int) -> Link:
+        """StoreError if there is no connection to be had. `patience`: seconds after which a server that says nothing is
+        given up; None: never."""
         with self._lock:
             if time.monotonic() < self._again:
                 raise StoreError(self._problem)
         try:
-            raw: psycopg.Connection[Row] = psycopg.connect(
-                **self.address.parts, autocommit=True, cursor_factory=psycopg.RawCursor
-            )
+            raw = _Connection.connect(**self.address.parts, autocommit=True, cursor_factory=psycopg.RawCursor)
+            raw.patience = patience
             link = Link(raw)
             if settings:
                 link.script("; ".join(f"SET {name} = '{value}'" for name, value in settings.items()))
@@ -152,8 +171,8 @@ class Server:
 class Pool:
     """Connections for short use, each with the same settings."""
 
-    def __init__(self, server: Server, **settings: str | int) -> None:
-        self._server, self._settings = server, settings
+    def __init__(self, server: Server, patience: float, **settings: str | int) -> None:
+        self._server, self._patience, self._settings = server, patience, settings
         self._lock = threading.Lock()
         self._idle: list[Link] = []
 
@@ -162,7 +181,7 @@ class Pool:
         """Kept for the next one if it is left in good order."""
         with self._lock:
             link = self._idle.pop() if self._idle else None
-        link = link or self._server.connect(**self._settings)
+        link = link or self._server.connect(self._patience, **self._settings)
         try:
             yield link
         finally:

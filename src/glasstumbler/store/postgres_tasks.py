@@ -22,12 +22,13 @@ _SETTINGS = {
     "statement_timeout": "5s",
     "synchronous_commit": "off",  # a lock on a row leaves nothing that would have to outlive the server
 }
+_PATIENCE = 8
 _BEAT_SECONDS = 2
 
 
 class Tasks:
     def __init__(self, server: Server) -> None:
-        self._pool = Pool(server, **_SETTINGS)
+        self._pool = Pool(server, _PATIENCE, **_SETTINGS)
         self._lock = threading.Lock()
         self._held: set[Link] = set()
         self._known: set[str] = set()
