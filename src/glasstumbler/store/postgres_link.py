@@ -68,8 +68,8 @@ class Address:
 
 
 class _Connection(psycopg.Connection[Row]):
-    """Gives up a server that says nothing for longer than `patience` seconds: one that is frozen, or whose disk is, keeps
-    its connections open."""
+    """Gives up a server that says nothing for longer than `patience` seconds: one that is frozen keeps its connections
+    open."""
 
     patience: float | None = None
 
