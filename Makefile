@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test serve check bench fuzz torture setup lock tools clean
+.PHONY: demo test serve check bench fuzz kills torture setup lock tools clean
 
 demo: setup
 	$(BIN)/glasstumbler demo
@@ -37,6 +37,12 @@ bench: setup
 TIME ?= 60
 fuzz: setup
 	$(BIN)/python -m fuzz --seconds $(TIME)
+
+# Servers killed under load, KILLS times; another SEED kills at other moments.
+KILLS ?= 1000
+SEED ?= 1
+kills: setup
+	$(BIN)/python -m tests.faults.kills --kills $(KILLS) --seed $(SEED)
 
 setup: $(READY)
 

@@ -352,6 +352,86 @@ def test_an_engine_that_cannot_catch_up_is_named(tmp_path: Path, monkeypatch: py
     chain.close()
 
 
+def full(*_: object) -> None:
+    raise StoreError("database or disk is full")
+
+
+@pytest.mark.parametrize("coin", COINS)
+def test_what_the_log_has_no_room_for_does_not_wait(coin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = opened(coin)
+    kind = KINDS[coin]
+    parent = chain.pay_many([Output(own_key(chain, kind), 80_000)])
+    spends = [Spend(Outpoint(parent, 0), 80_000, kind, SECRET)]
+    first, better = (chain.format.sign(spends, [Output(own_key(chain, kind), left)]).raw for left in (78_000, 50_000))
+    chain.broadcast(first)
+    before = list(chain.mempool())
+    page = [better] if chain.format.replaceable else []
+    other = chain.format.sign(
+        [Spend(Outpoint(to_tx(first).txid, 0), 78_000, kind, SECRET)], [Output(own_key(chain, kind), 60_000)]
+    ).raw
+    monkeypatch.setattr(chain._log, "wait", full)
+    for act in (
+        lambda: chain.pay(chain.fresh_address(), 50_000),
+        lambda: chain.broadcast(other),
+        lambda: chain.broadcast_all([other]),
+        lambda: chain.broadcast_all([other, *page]),
+    ):
+        with pytest.raises(StoreError):
+            act()
+        assert list(chain.mempool()) == before
+    monkeypatch.undo()
+    chain.pay(chain.fresh_address(), 50_000)
+    chain.broadcast(other)
+    assert len(chain.mempool()) == len(before) + 2
+    chain.mine()
+    check(chain)
+    chain.close()
+
+
+@pytest.mark.parametrize("coin", COINS)
+def test_a_block_that_the_log_has_no_room_for_is_made_up_for(coin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine has judged it by then, and stands ahead."""
+    chain = opened(coin)
+    txid, tip = chain.pay(chain.fresh_address(), 50_000), chain.tip()
+    monkeypatch.setattr(chain._log, "append", full)
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            chain.mine()
+        assert (chain.tip(), list(chain.mempool())) == (tip, [txid])
+    monkeypatch.undo()
+    chain.pay(chain.fresh_address(), 50_000)
+    chain.mine()
+    assert len(chain.mempool()) == 0 and chain.place(txid) is not None
+    check(chain)
+    chain.close()
+
+
+@pytest.mark.parametrize("reopened", [False, True], ids=["goes on", "is opened again"])
+@pytest.mark.parametrize("coin", COINS)
+def test_a_reorganisation_that_the_log_has_no_room_for(
+    tmp_path: Path, coin: str, reopened: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = keep(tmp_path, coin)
+    txid = chain.pay(chain.fresh_address(), 50_000)
+    chain.mine(2)
+    tip = chain.tip()
+    monkeypatch.setattr(chain._log, "append", full)
+    with pytest.raises(StoreError):
+        chain.reorg(2)
+    assert chain.tip() == tip
+    monkeypatch.undo()
+    if reopened:
+        chain.close()
+        chain = keep(tmp_path, coin)
+    assert chain.place(txid) is not None
+    chain.mine()
+    assert chain.place(txid) is not None
+    chain.mine()
+    check(chain)
+    assert len(chain.mempool()) == 0
+    chain.close()
+
+
 def test_a_damaged_log_is_reported(tmp_path: Path) -> None:
     chain = keep(tmp_path, "ltc")
     chain.close()

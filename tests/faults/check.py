@@ -84,7 +84,7 @@ def done(history: History, world: World, looks: Looks) -> Iterator[str]:
             paid = [each for each in world.to(coin, address) if each.height is not None]
             wanted = look.amounts.get((coin, address), amount)
             if len(paid) != 1 or wanted is None or text(paid[0].amount, coin) != text_of(wanted):
-                yield f"{promise.name}: {wanted} {coin} to {address} was paid as {paid}"
+                yield f"{promise.name}: {wanted} {coin} to {address} was paid as {world.to(coin, address)}"
 
 
 def funded(promise: Promise, world: World) -> bool:

@@ -31,6 +31,8 @@ UNAVAILABLE = {
     "xmrto": '503 b\'{"error":"XMRTO-ERROR-001"',
 }
 """How each dialect says that the fault is the service's."""
+SHORT = "XMRTO-ERROR-008"
+"""Of the swap: its coins wait for a block that nobody can mine now."""
 NAMED = ("did not take a change", "turn failed; it is tried again", "no block was mined", "the consensus engine")
 """What a line on standard error may be about."""
 Fault = Callable[[Server, Driver], None]
@@ -81,13 +83,14 @@ def refusals(history: History) -> list[str]:
     return [
         f"{op.what['service']} answered {op.said['why']}"
         for op in history.of("create", "unknown", "fail")
-        if UNAVAILABLE[op.what["service"]] not in op.said["why"]
+        if UNAVAILABLE[op.what["service"]] not in op.said["why"] and SHORT not in op.said["why"]
     ]
 
 
 def traces(errors: Path) -> list[str]:
-    """Lines on standard error that are more than one clear line about what happened."""
-    return [f"standard error: {line}" for line in errors.read_text().splitlines() if not any(n in line for n in NAMED)]
+    """Lines on standard error that are not one clear line about what happened."""
+    lines = errors.read_text().splitlines()
+    return [f"standard error: {line}" for line in lines if "Traceback" in line or not any(n in line for n in NAMED)]
 
 
 def main() -> None:

@@ -61,7 +61,13 @@ class Mempool:
         """By txid, in order of arrival: parents stand before their children."""
 
     def accept(self, tx: Tx, returned: bool = False) -> set[str]:
-        """Let a transaction in; the txids that it put out. TransactionRefused otherwise, with nothing changed.
+        """Let a transaction in; the txids that it put out. TransactionRefused otherwise, with nothing changed."""
+        entry, evicted = self.judge(tx, returned)
+        self.enter(entry, evicted)
+        return evicted
+
+    def judge(self, tx: Tx, returned: bool = False) -> tuple[Entry, set[str]]:
+        """What would wait, and the txids that it would put out; nothing is changed. TransactionRefused.
 
         `returned`: these very bytes were accepted before and their block was taken back. Their scripts are not judged
         again, and they may have more relatives: what was mined in many blocks now waits all at once.
@@ -81,9 +87,12 @@ class Mempool:
         if not returned:
             self._check_relatives(entry, evicted)
             self._verify(parsed, tx.raw, [coin.output for coin in coins])
+        return entry, evicted
+
+    def enter(self, entry: Entry, evicted: Iterable[str]) -> None:
+        """What was just judged."""
         self.remove(evicted)
         self._add(entry)
-        return evicted
 
     def remove(self, txids: Iterable[str]) -> None:
         """Take out these and nothing else: what still spends them would be left hanging."""

@@ -11,7 +11,7 @@ judges a mined block, so transactions are taken and questions answered meanwhile
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -144,7 +144,7 @@ class UtxoChain:
         """Logged together: a crash before that loses what their senders have stored."""
         said: list[TransactionRefused | None] = []
         arrived: list[Tx] = []
-        gone: set[str] = set()
+        displaced: dict[str, Tx] = {}
         with self._lock:
             try:
                 for raw in raws:
@@ -152,15 +152,27 @@ class UtxoChain:
                     try:
                         tx = to_tx(raw)
                         if tx.txid not in self._pool.entries and tx.txid not in self._view.standing:
-                            gone |= self._pool.accept(tx)
+                            entry, evicted = self._pool.judge(tx)
+                            displaced |= {txid: self._pool.entries[txid].tx for txid in evicted}
+                            self._pool.enter(entry, evicted)
                             arrived.append(tx)
                     except TransactionRefused as error:
                         refused = error
                     said.append(refused)
             finally:  # what was accepted waits, whatever befell a later one
-                self._waiting = None
-                self._log.wait([(tx.txid, tx.raw) for tx in arrived if tx.txid in self._pool.entries], gone)
+                self._write_page(arrived, displaced)
         return said
+
+    def _write_page(self, arrived: Sequence[Tx], displaced: Mapping[str, Tx]) -> None:
+        """What the log does not take does not wait: else what builds on it would be lost with it."""
+        self._waiting = None
+        here = [tx for tx in arrived if tx.txid in self._pool.entries]
+        try:
+            self._log.wait([(tx.txid, tx.raw) for tx in here], displaced)
+        except StoreError:
+            self._pool.remove([tx.txid for tx in here])
+            self._bring_back([tx for tx in displaced.values() if tx not in arrived])
+            raise
 
     def pay(self, address: str, amount: int) -> str:
         return self.pay_many([Output(self.format.key(address), amount)])
@@ -210,11 +222,11 @@ class UtxoChain:
             except BaseException:
                 for block in taken:
                     self._view.connect(block.hash, block.time, block.txs)
-                with suppress(StoreError):  # then a restart finds that they are mined
-                    self._log.wait((), [tx.txid for tx in returned])
+                if self._judge is None or self._judge.tip()[1] == old_tip:  # else they are needed when it is followed
+                    with suppress(StoreError):
+                        self._log.wait((), [tx.txid for tx in returned])
                 raise
             self._refill_mempool([*returned, *(tx for tx in waiting if tx.txid not in forget)], waiting)
-            self._faucet.recount(self._view)
             return self._view.height
 
     def close(self) -> None:
@@ -228,15 +240,26 @@ class UtxoChain:
 
     @contextmanager
     def _made(self) -> Iterator[None]:
-        """One block at a time, once the engine is there. ChainError if it cannot be brought there."""
+        """One block at a time, once engine and log stand at the same block. ChainError if the engine cannot be brought
+        there, StoreError if the log still cannot take what the engine has."""
         with self._making:
             if self._behind is not None:
                 raise ChainError(f"the consensus engine does not follow the block log: {self._behind}")
+            if self._judge is not None and self._judge.tip()[0] > self._view.height:
+                self._take_over(self._judge)
             yield
 
+    def _take_over(self, judge: kernel.Kernel) -> None:
+        """The engine took blocks that the log then had no room for."""
+        with self._lock:
+            waiting = [entry.tx for entry in self._pool.entries.values()]
+            returned = self._reconcile(judge)
+            self._refill_mempool([*returned, *waiting], waiting)
+
     def _accept(self, tx: Tx) -> None:
-        gone = self._pool.accept(tx)
-        self._log.wait([(tx.txid, tx.raw)], gone)
+        entry, evicted = self._pool.judge(tx)
+        self._log.wait([(tx.txid, tx.raw)], evicted)
+        self._pool.enter(entry, evicted)
         self._waiting = None
 
     def _send(self, raw: bytes) -> str:
@@ -244,7 +267,7 @@ class UtxoChain:
         tx = to_tx(raw)
         try:
             self._accept(tx)
-        except TransactionRefused:
+        except (TransactionRefused, StoreError):
             self._faucet.recount(self._view)
             raise
         self._faucet.sent(tx)
@@ -309,9 +332,10 @@ class UtxoChain:
     def _refill_mempool(self, candidates: Sequence[Tx], waited: Sequence[Tx]) -> None:
         self._pool.remove([tx.txid for tx in waited])
         self._bring_back(candidates)
+        self._waiting = None
+        self._faucet.recount(self._view)
         arrived = [(txid, entry.tx.raw) for txid, entry in self._pool.entries.items()]
         self._log.wait(arrived, [tx.txid for tx in (*waited, *candidates)])
-        self._waiting = None
 
     def _bring_back(self, candidates: Sequence[Tx]) -> None:
         left = list(candidates)
@@ -349,10 +373,8 @@ class UtxoChain:
         guard.check_node(self.coin, genesis=self._log.hash_at(0) or "none")
         for logged in self._log.chain():
             self._replay(logged)
-        if self._judge is not None:
-            self._reconcile(self._judge)
-        self._refill_mempool([to_tx(raw) for raw in self._log.waiting()], ())
-        self._faucet.recount(self._view)
+        returned = self._reconcile(self._judge) if self._judge is not None else []
+        self._refill_mempool([*returned, *(to_tx(raw) for raw in self._log.waiting())], ())
 
     def _replay(self, logged: LoggedBlock) -> None:
         """What the log holds was judged before it was written: only its order and integrity are looked at."""
@@ -362,22 +384,22 @@ class UtxoChain:
             raise StoreError(f"the {self.coin} block log is damaged at height {logged.height}")
         self._view.connect(logged.hash, header.time, txs if logged.height else ())
 
-    def _reconcile(self, judge: kernel.Kernel) -> None:
+    def _reconcile(self, judge: kernel.Kernel) -> list[Tx]:
         """After a crash either side may be ahead: the engine writes its databases late, the log its last block after
-        the engine has judged it. The longer chain is the later one."""
+        the engine has judged it. The longer chain is the later one. Transactions of blocks that went."""
         height, tip = judge.tip()
         common = min(height, self._view.height)
         while judge.hash_at(common) != self._view.hashes[common]:
             common -= 1
         if height > self._view.height:
-            self._follow(judge, common)
-            return
+            return self._follow(judge, common)
         left = [self._view.hashes[at] for at in range(common + 1, self._view.height + 1)]
         if len(left) <= _AT_ONCE:
             self._catch_up(judge, left, height, tip)
-            return
+            return []
         self._making.acquire()  # whoever wants to make a block waits; everything else goes on
         threading.Thread(target=self._catch_up_aside, args=(judge, left, height, tip), daemon=True).start()
+        return []
 
     def _catch_up(self, judge: kernel.Kernel, left: Sequence[str], height: int, tip: str) -> None:
         """Blocks that a killed process's engine had not written down yet."""
@@ -394,16 +416,28 @@ class UtxoChain:
         finally:
             self._making.release()
 
-    def _follow(self, judge: kernel.Kernel, common: int) -> None:
-        """Take over what the engine has above `common`."""
-        for block_hash in reversed(self._view.hashes[common + 1 :]):
-            self._view.disconnect(self.block(block_hash).txs, self._source)
-        added: list[LoggedBlock] = []
-        for raw in judge.raw_blocks(common + 1):
-            checked = rules.check_block(raw, self._parameters, self._view, {}, self._verify)
-            added.append(LoggedBlock(self._view.height + 1, checked.hash, self._view.hashes[-1], raw))
-            self._view.connect(checked.hash, checked.time, checked.txs)
-        self._log.append(added)
+    def _follow(self, judge: kernel.Kernel, common: int) -> list[Tx]:
+        """Take over what the engine has above `common`, or leave all as it was if the log does not take it. The
+        transactions of the blocks that went."""
+        gone = [self.block(block_hash) for block_hash in self._view.hashes[common + 1 :]]
+        added: list[tuple[LoggedBlock, rules.Checked]] = []
+        for block in reversed(gone):
+            self._view.disconnect(block.txs, self._source)
+        try:
+            for raw in judge.raw_blocks(common + 1):
+                checked = rules.check_block(raw, self._parameters, self._view, {}, self._verify)
+                logged = LoggedBlock(self._view.height + 1, checked.hash, self._view.hashes[-1], raw)
+                self._view.connect(checked.hash, checked.time, checked.txs)
+                added.append((logged, checked))
+            self._log.append([logged for logged, _ in added])
+        except BaseException:
+            fresh = {tx.txid: tx for _, checked in added for tx in checked.txs}  # the log does not have them
+            for _, checked in reversed(added):
+                self._view.disconnect(checked.txs, lambda txid: fresh.get(txid) or self._source(txid))
+            for block in gone:
+                self._view.connect(block.hash, block.time, block.txs)
+            raise
+        return [tx for block in gone for tx in block.txs[1:]]
 
     def _begin(self, start: int) -> None:
         """Mine a new chain to its start, and in one more block the coins of the faucet's purse."""
