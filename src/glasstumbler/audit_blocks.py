@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from glasstumbler.chains import blocks, eth, monero
+from glasstumbler.chains import blocks, eth, monero, tx
 from glasstumbler.chains.base import Block
 from glasstumbler.chains.blocklog import BlockLog, LoggedBlock
 from glasstumbler.errors import BlockRefused, ChainError
@@ -63,11 +63,13 @@ class LoggedBlocks:
 def _read_block(logged: LoggedBlock) -> Block:
     """Of the Bitcoin family; BlockRefused if transactions or witnesses are not those that the header names."""
     header, txs = blocks.parse_block(logged.raw)
-    if blocks.merkle_root([bytes.fromhex(tx.txid)[::-1] for tx in txs]) != header.merkle_root:
+    if blocks.merkle_root([bytes.fromhex(each.txid)[::-1] for each in txs]) != header.merkle_root:
         raise BlockRefused("its header does not fit its transactions")
     commitments = [output.key for output in txs[0].outputs if not output.amount]
-    if commitments and blocks.commitment([tx.raw for tx in txs[1:]]) not in commitments:
+    if commitments and blocks.commitment([each.raw for each in txs[1:]]) not in commitments:
         raise BlockRefused("its first transaction does not fit the witnesses")
+    if tx.parse(txs[0].raw).inputs[0].witness not in ((), (bytes(32),)):  # the one thing that no hash covers
+        raise BlockRefused("its first transaction has another witness")
     return Block(logged.height, blocks.block_hash(logged.raw), header.previous, header.time, txs)
 
 

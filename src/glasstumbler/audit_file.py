@@ -7,6 +7,7 @@ not leave is a whole transaction behind it: then something that was committed ha
 from __future__ import annotations
 
 import struct
+from itertools import count
 from pathlib import Path
 
 from glasstumbler.audit_entries import MOST, Finding, Findings
@@ -42,22 +43,26 @@ def _check_schema(stands: set[tuple[str, ...]], findings: Findings) -> None:
 
 
 def _frames(path: Path) -> list[tuple[int, int]]:
-    """(number, pages of the database after it or 0) of each frame that belongs to the log as it is now."""
+    """(number, pages of the database after it or 0) of each frame that belongs to the log as it is now: it bears the
+    salts of the log's header, or of its first frame if that is what was damaged."""
     wal = path.with_name(f"{path.name}-wal")
     if not wal.exists():
         return []
-    found = []
+    with path.open("rb") as file:
+        page = int.from_bytes(file.read(18)[16:], "big")
+    size = _FRAME + (page if page > 1 else 65536)
     with wal.open("rb") as file:
-        header = file.read(_HEADER)
-        if len(header) < _HEADER:
-            return []
-        page, salts = struct.unpack(">I", header[8:12])[0], header[16:24]
-        number = 0
-        while len(frame := file.read(_FRAME)) == _FRAME:
-            number += 1
-            if frame[8:16] == salts:
-                found.append((number, struct.unpack(">I", frame[4:8])[0]))
-            file.seek(page, 1)
+        salts = {file.read(_HEADER)[16:24]}
+        found: list[tuple[int, int]] = []
+        for number in count(1):
+            frame = file.read(_FRAME)
+            if len(frame) < _FRAME:
+                return found
+            if number == 1:
+                salts.add(frame[8:16])
+            if frame[8:16] in salts:
+                found.append((number, int.from_bytes(frame[4:8], "big")))
+            file.seek(_HEADER + number * size)
     return found
 
 
