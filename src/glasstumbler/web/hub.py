@@ -30,9 +30,7 @@ link is recorded.</p><ul>{services}</ul><p>The laboratory: <a href="/lab/v1/chai
 _ROOT_SERVER = "servers:\n  - url: /\n"
 
 
-def hub(house: House, services: Mapping[str, ServiceApp], turning: bool) -> Starlette:
-    health = Health(house, turning)
-    lab = LabApi(house, health)
+def hub(house: House, services: Mapping[str, ServiceApp], lab: LabApi, health: Health) -> Starlette:
     mounted = [Mount(f"/{slug}", app=app) for slug, app in services.items()]
     items = "".join(
         f'<li>{slug}: <code>/{slug}</code>, <a href="/openapi/{slug}.yaml">contract</a></li>' for slug in house.services

@@ -6,16 +6,18 @@ password; from anywhere else, or under another host name, the lab token is wante
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from functools import partial
 from time import perf_counter
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -50,8 +52,8 @@ from glasstumbler.web.health import Health
 from glasstumbler.web.safety import check_caller, check_head
 
 YEAR = 366 * 24 * 3600
-_MOST_AT_ONCE = 64
-"""Calls of the lab API; each takes a thread while it works."""
+_MOST_AT_ONCE, _THREADS = 64, 16
+"""Calls of the lab API that are taken, and that are worked on at once."""
 Amount = str | int | Decimal
 T = TypeVar("T")
 _NAMED = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
@@ -95,6 +97,19 @@ class LabApi:
     def __init__(self, house: House, health: Health) -> None:
         self._house, self._health = house, health
         self._gate = Gate(_MOST_AT_ONCE)
+        self._pool = ThreadPoolExecutor(_THREADS, "lab")
+        self._hurried = False
+
+    def hurry(self) -> None:
+        """The servers stop: what takes many steps ends after the next one."""
+        self._hurried = True
+
+    def close(self) -> None:
+        """Wait for what is under way: a chain must not be closed under it. What has not begun is not done any more."""
+        self._pool.shutdown(cancel_futures=True)
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *arguments))
 
     def app(self) -> Starlette:
         table: list[tuple[str, str, Callable[[Request], Awaitable[Any]]]] = [
@@ -152,7 +167,7 @@ class LabApi:
     # -- chains ---------------------------------------------------------------------------------------------------
 
     async def chains(self, request: Request) -> list[dict[str, object]]:
-        return await run_in_threadpool(self._list_chains)
+        return await self._in_thread(self._list_chains)
 
     def _list_chains(self) -> list[dict[str, object]]:
         found: list[dict[str, object]] = [
@@ -183,11 +198,13 @@ class LabApi:
 
         def work() -> int:
             for _ in range(wanted.blocks):  # what one block sets off may be in the next
+                if self._hurried:
+                    raise ChainError("the laboratory is stopping")
                 chain.mine(1)
                 self._house.turn()
             return chain.tip()[0]
 
-        return {"height": await run_in_threadpool(work)}
+        return {"height": await self._in_thread(work)}
 
     async def reorg(self, request: Request) -> dict[str, int]:
         wanted, chain = await _body(request, Reorg), self._chain(request)
@@ -197,14 +214,14 @@ class LabApi:
         wanted, chain = await _body(request, Address), self._chain(request)
         if wanted.kind is not None and wanted.kind not in chain.format.kinds:
             raise Malformed(f"{chain.coin} knows the kinds {', '.join(chain.format.kinds)}", "kind")
-        return {"address": await run_in_threadpool(chain.fresh_address, wanted.kind)}
+        return {"address": await self._in_thread(chain.fresh_address, wanted.kind)}
 
     async def invoice(self, request: Request) -> dict[str, str]:
         wanted, network = await _body(request, Invoice), self._house.lightning
         if network is None:
             raise UnknownEndpoint("no Lightning network runs here")
         amount = _amount(wanted.amount, "msat")
-        return {"ln_invoice": await run_in_threadpool(network.invoice, amount, wanted.expiry)}
+        return {"ln_invoice": await self._in_thread(network.invoice, amount, wanted.expiry)}
 
     async def payment_request(self, request: Request) -> Response:
         """The fixture that payment-protocol URLs may point at (BIP 70)."""
@@ -228,7 +245,7 @@ class LabApi:
             self._house.turn()
             return done
 
-        return await run_in_threadpool(work)
+        return await self._in_thread(work)
 
     # -- services -------------------------------------------------------------------------------------------------
 
@@ -236,7 +253,7 @@ class LabApi:
         """null lets the price follow its walk again."""
         wanted = (await _body(request, Price)).xmr_btc
         rate = None if wanted is None else _amount(wanted, "btc", "xmr_btc")
-        await run_in_threadpool(self._house.set_price, rate)
+        await self._in_thread(self._house.set_price, rate)
         return {"xmr_btc": None if rate is None else text(rate, "btc")}
 
     async def behave(self, request: Request) -> Behaviour:
@@ -247,7 +264,7 @@ class LabApi:
         self._check_answer(slug, wanted.answer)
         if wanted.answer is not None and wanted.times == 0:
             wanted.times = 1
-        await run_in_threadpool(self._house.behave, slug, wanted)
+        await self._in_thread(self._house.behave, slug, wanted)
         return self._house.behaviours.of(slug)
 
     def _check_answer(self, slug: str, answer: str | int | None) -> None:
@@ -257,7 +274,7 @@ class LabApi:
 
     async def advance(self, request: Request) -> dict[str, int]:
         seconds = (await _body(request, Advance)).seconds
-        return {"now": await run_in_threadpool(self._house.advance, seconds)}
+        return {"now": await self._in_thread(self._house.advance, seconds)}
 
     async def order(self, request: Request) -> dict[str, Any]:
         slug, name = request.path_params["service"], request.path_params["order"]
@@ -269,7 +286,7 @@ class LabApi:
                     raise UnknownOrder("no such order", "order")
                 return truth.order_truth(records, order)
 
-        return await run_in_threadpool(look)
+        return await self._in_thread(look)
 
 
 def _reorganise(chain: LabChain, depth: int) -> int:

@@ -27,7 +27,9 @@ from glasstumbler.limits import Limits
 from glasstumbler.story import Story
 from glasstumbler.web.asgi import Closed, Door, Gate, ServiceApp
 from glasstumbler.web.connections import SWEEP_SECONDS, Connections
+from glasstumbler.web.health import Health
 from glasstumbler.web.hub import STARTING, hub, starting_hub
+from glasstumbler.web.lab_api import LabApi
 from glasstumbler.web.protocol import BoundedProtocol
 
 _BACKLOG = 2048
@@ -77,6 +79,7 @@ class Serving:
         self._open_house, self._interval, self._turning = open_house, block_interval, turning
         self._limits = limits or Limits()
         self.house: House | None = None
+        self._lab: LabApi | None = None
         self._gate = Gate(self._limits.requests)
         self._connections = Connections(self._limits, _room(self._limits.connections), self._note_dropped)
         closed = {slug: Closed(_dialect(slug), Overloaded(STARTING)) for slug in services.SERVICES}
@@ -134,10 +137,14 @@ class Serving:
                 self._connections.stopping = True
                 for server in self._servers.values():
                     server.should_exit = True
+                if self._lab is not None:
+                    self._lab.hurry()
                 await asyncio.gather(*serving)
                 for task in work:
                     task.cancel()
                 await asyncio.gather(*work, return_exceptions=True)
+                if self._lab is not None:
+                    await asyncio.to_thread(self._lab.close)
 
     def _open_doors(self, house: House) -> None:
         self.house = house
@@ -147,7 +154,9 @@ class Serving:
         house.metrics.in_flight.set_function(lambda: self._gate.inside)
         for slug, app in apps.items():
             self._doors[slug].app = app
-        self._doors["hub"].app = hub(house, apps, self._turning)
+        health = Health(house, self._turning)
+        self._lab = LabApi(house, health)
+        self._doors["hub"].app = hub(house, apps, self._lab, health)
 
     def _note_dropped(self, why: str) -> None:
         if self.house is not None:
@@ -264,8 +273,9 @@ def _signals(stop: Callable[[], None], seconds: int) -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not begun.is_set():  # else the house is closed next, which a second signal ends as well
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _end(code: int, why: str) -> None:
