@@ -14,6 +14,7 @@ from tests.faults.driver import Driver
 from tests.faults.hardship import endure, refusals, traces
 from tests.faults.server import Server
 
+pytestmark = pytest.mark.timeout(900)
 MEGABYTES = 120
 """The consensus engine alone sets 17 aside."""
 LAYOUTS = {

@@ -9,6 +9,7 @@ import pytest
 from tests.faults.kills import scenario
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("seed", ["a", "b", "c"])
 def test_nothing_is_lost_and_nothing_paid_twice(tmp_path: Path, seed: str) -> None:
     found = scenario(tmp_path / "data", f"test {seed}", 11)

@@ -12,6 +12,8 @@ from tests.faults.driver import Driver
 from tests.faults.hardship import endure
 from tests.faults.server import Server
 
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.mark.parametrize(("patience", "impatient"), [(1.0, True), (30.0, False)], ids=["they give up", "they wait"])
 def test_a_server_that_stands_still(tmp_path: Path, patience: float, impatient: bool) -> None:
