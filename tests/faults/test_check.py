@@ -131,7 +131,7 @@ FAULTS: list[tuple[Callable[[Case], None], str]] = [
     (invoice_paid_twice, "the invoice was paid 2 times"),
     (never_done, "funded, and not done"),
     (never_paid, "was paid as []"),
-    (never_mined, "was paid as []"),
+    (never_mined, "height=None"),
     (invoice_never_paid, "the invoice was not paid"),
 ]
 
