@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from glasstumbler import log
 from glasstumbler.engine import ledger
 from glasstumbler.engine.ledger import Entry
 from glasstumbler.errors import GlassTumblerError, RecordError, StoreError
@@ -290,6 +291,7 @@ class StoreContract:
         self, place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """Everything in it stays, the operator is told, and the program that was there before refuses it."""
+        log.reset()
         store = open_store(place)
         store.write(add_code("before"))
         store.close()
