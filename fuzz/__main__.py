@@ -7,12 +7,15 @@ outside the tree's own corpus. The exit code is 1 if anything was found.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
 OUT = Path("fuzz-out")
+MEMORY = Path("/dev/shm")
 LIMITS = ("-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1", "-verbosity=0")
 """Ten seconds for one input is a hang, a GiB of memory is a leak."""
 
@@ -24,7 +27,8 @@ def run(name: str, seconds: int) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
     options = [*LIMITS, f"-max_total_time={seconds}", f"-artifact_prefix={found}/{name}-"]
     command = [sys.executable, "-m", "fuzz.harness", name, *options, str(new), str(HERE / "corpus" / name)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as place:
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"TMPDIR": place})
     said = done.stderr + done.stdout
     executed = next((line.split()[-1] for line in said.splitlines() if "number_of_executed_units" in line), "?")
     print(f"{name:16} {executed:>10} inputs  {'ok' if not done.returncode else 'FOUND SOMETHING'}", flush=True)

@@ -6,12 +6,11 @@ The audit must name the damage and a chain must refuse it, both in one line.
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from fuzz.target import NOW, Target, split
+from fuzz.target import NOW, Target, folder, split
 from glasstumbler.audit import audit_record
 from glasstumbler.chains.base import LabChain
 from glasstumbler.chains.eth import EthChain
@@ -29,13 +28,6 @@ from glasstumbler.errors import BlockRefused, ChainError, StoreError, Transactio
 from glasstumbler.store.records import Code, Records, Watched
 from glasstumbler.store.sqlite import SqliteConnection, SqliteStore
 from glasstumbler.vault import key_row
-
-MEMORY = Path("/dev/shm")
-
-
-def _folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="glasstumbler-fuzz-", dir=MEMORY if MEMORY.is_dir() else None))
-
 
 # -- the record -----------------------------------------------------------------------------------------------------
 
@@ -61,7 +53,7 @@ def _fill(records: Records) -> None:
 
 @lru_cache(maxsize=1)
 def record() -> sqlite3.Connection:
-    path = _folder() / "record.db"
+    path = folder() / "record.db"
     store = SqliteStore(path)
     store.write(_fill)
     store.close()
@@ -119,11 +111,11 @@ _DAMAGE = (
 @lru_cache(maxsize=len(OPEN))
 def log(coin: str) -> tuple[Path, bytes]:
     """A short chain's log: where it lies, and its bytes."""
-    folder = _folder()
-    chain = OPEN[coin](folder)
+    place = folder()
+    chain = OPEN[coin](place)
     chain.mine(3)
     chain.close()
-    path = folder / f"{coin}.blocks"
+    path = place / f"{coin}.blocks"
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
     connection.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from glasstumbler.errors import GlassTumblerError
@@ -18,6 +20,15 @@ class Target(NamedTuple):
     errors: tuple[type[GlassTumblerError], ...]
     longest: int = 4096
     """Bytes of an input."""
+
+
+_KEPT: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def folder() -> Path:
+    """A folder that goes with the process, or with the TMPDIR that whoever started it gave."""
+    _KEPT.append(tempfile.TemporaryDirectory(prefix="glasstumbler-fuzz-"))
+    return Path(_KEPT[-1].name)
 
 
 def hold(target: Target, data: bytes) -> None:

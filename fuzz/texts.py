@@ -6,14 +6,13 @@ a right checksum (or a signature) before they are read.
 
 from __future__ import annotations
 
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fuzz.target import NOW, Target, split
+from fuzz.target import NOW, Target, folder, split
 from glasstumbler import payment_url, settings
 from glasstumbler.chains import bolt11, encoding, monero_keys
 from glasstumbler.chains.base import Format
@@ -127,8 +126,7 @@ def run_letter(data: bytes) -> None:
 
 @lru_cache(maxsize=1)
 def _file() -> Path:
-    folder = Path("/dev/shm")
-    return Path(tempfile.mkdtemp(prefix="glasstumbler-fuzz-", dir=folder if folder.is_dir() else None)) / "fuzz.toml"
+    return folder() / "fuzz.toml"
 
 
 def run_settings(data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -70,6 +71,7 @@ def test_short_search(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "fuzz.harness", "all", *options, str(seeds)],
         cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
         capture_output=True,
         timeout=240,
     )
