@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,8 @@ from glasstumbler.engine.payment import PaymentState
 from glasstumbler.errors import PaymentFailed, Rejection
 from glasstumbler.pay import Payer
 from glasstumbler.store.records import Records
+from glasstumbler.store.sqlite import SqliteConnection, SqliteStore
+from glasstumbler.torture.disk import SimStore
 from glasstumbler.watch import Watch
 
 
@@ -100,6 +103,7 @@ def claim_without_lock(patch: pytest.MonkeyPatch) -> None:
         return page.moved
 
     patch.setattr(Payer, "_claim_all", claim_all)
+    patch.setattr(SimStore, "hold", lambda self, name, wait=False: nullcontext(True))
 
 
 def ignore_reorganisations(patch: pytest.MonkeyPatch) -> None:
@@ -109,6 +113,7 @@ def ignore_reorganisations(patch: pytest.MonkeyPatch) -> None:
         def unit(records: Records) -> None:
             if records.cursor(self._coin) == (block.height, block.hash):
                 records.pop_block(self._coin, block.height)
+                self._note(records, "block gone", block.height, self._clock.now())
 
         self._known = None
         self._store.write(unit)
@@ -128,6 +133,18 @@ def round_in_our_favour(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(desk, "assess", assess)
 
 
+def acknowledge_before_the_disk_has_it(patch: pytest.MonkeyPatch) -> None:
+    """Commits are not synced, as for speed."""
+    real = SqliteStore._connect
+
+    def connect(self: SqliteStore) -> SqliteConnection:
+        connection = real(self)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
+
+    patch.setattr(SqliteStore, "_connect", connect)
+
+
 PLANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "pay before store": pay_before_store,
     "build anew to send again": build_anew_to_send_again,
@@ -135,4 +152,5 @@ PLANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "claim without lock": claim_without_lock,
     "ignore reorganisations": ignore_reorganisations,
     "round in our favour": round_in_our_favour,
+    "acknowledge before the disk has it": acknowledge_before_the_disk_has_it,
 }

@@ -12,7 +12,7 @@ from glasstumbler.torture.run import live, torture
 from glasstumbler.torture.schedule import Schedule, draw
 from tests.torture.plants import PLANTS
 
-SEEDS, CHUNK, STEPS = 208, 8, 60
+SEEDS, CHUNK, STEPS = 208, 8, 50
 MOST_SEEDS = 100
 
 

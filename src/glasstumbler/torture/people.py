@@ -6,8 +6,9 @@ What they know comes from replies only, so that a promise can be held against th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
 
 from glasstumbler.chains.base import LabChain, Outpoint, Output, Signed, Spend
 from glasstumbler.chains.keys import KeyRing
@@ -18,6 +19,7 @@ from glasstumbler.ground import Chains
 from glasstumbler.house import House
 from glasstumbler.money import text
 
+T = TypeVar("T")
 DAY = 24 * 3_600
 _LEAST = {"btc": 1_000_000, "ltc": 6_000_000, "bch": 2_000_000, "eth": 10**17}
 """Of an exact payout of the code mixer."""
@@ -179,7 +181,20 @@ def _request(service: str, command: Command, wishes: Sequence[Wish], wanted: Seq
     return Request(service, command, tuple(wish.address for wish in wishes), tuple(wanted))
 
 
+class _Here(ThreadPoolExecutor):
+    """What a service hands to another thread is done in this one: only the thread that has its turn may move."""
+
+    def submit(self, call: Callable[..., T], /, *args: Any, **named: Any) -> Future[T]:
+        done: Future[T] = Future()
+        try:
+            done.set_result(call(*args, **named))
+        except BaseException as error:
+            done.set_exception(error)
+        return done
+
+
 async def gathered(tasks: Sequence[Coroutine[Any, Any, None]]) -> list[BaseException]:
     """What went wrong in tasks that run at once; every one of them is waited for."""
+    asyncio.get_running_loop().set_default_executor(_Here())
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     return [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
