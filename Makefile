@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test serve check bench fuzz kills torture setup lock tools clean
+.PHONY: demo test serve check bench fuzz kills many torture setup lock tools clean
 
 demo: setup
 	$(BIN)/glasstumbler demo
@@ -40,9 +40,13 @@ fuzz: setup
 
 # Servers killed under load, KILLS times; another SEED kills at other moments.
 KILLS ?= 1000
-SEED ?= 1
 kills: setup
 	$(BIN)/python -m tests.faults.kills --kills $(KILLS) --seed $(SEED)
+
+# Three servers and three workers on one record in PostgreSQL, one killed every second for SECONDS.
+SECONDS ?= 600
+many: setup tools
+	$(BIN)/python -m tests.faults.many --seconds $(SECONDS) --seed $(SEED)
 
 setup: $(READY)
 

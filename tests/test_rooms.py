@@ -26,7 +26,7 @@ condition story lab
 worker
 house
 service
-watch turn accounts pay claim opening swap payment_url wallet limits metrics sharing ground vault agreed behaviour
+watch turn accounts pay claim opening swap payment_url wallet limits metrics sharing ground vault agreed place behaviour
 services
 dialects
 store

@@ -21,10 +21,11 @@ from glasstumbler.clock import RealClock
 from glasstumbler.engine import ledger, letter
 from glasstumbler.errors import GlassTumblerError, SettingsError, StoreError
 from glasstumbler.lock import claimed
+from glasstumbler.place import record_of, remember
 from glasstumbler.sealed import VARIABLE
 from glasstumbler.store.base import Store
 from glasstumbler.store.records import KeyRow, Records
-from glasstumbler.store.url import check_place, is_shared, open_store
+from glasstumbler.store.url import is_shared, open_store
 from glasstumbler.vault import Vault, change_seal, key_row, new_key
 
 if TYPE_CHECKING:  # what only `serve` needs is loaded there: the other commands answer sooner
@@ -206,7 +207,9 @@ def audit(
 
     vault = Vault.of_folder(data, make=False)
     with _progress() as progress:
-        report = check(data, progress, store, vault.fingerprint, None if head is None else Kept.read(head))
+        report = check(
+            data, progress, record_of(data, store), vault.fingerprint, None if head is None else Kept.read(head)
+        )
     for line in report.lines():
         _say(line)
     return 0 if report.clean else 1
@@ -224,6 +227,8 @@ def status(
     """Tell how the laboratory is. Exit code 0: it runs and is ready; 1: it is not ready; 3: it does not run."""
     from glasstumbler.status import code, lines, look
 
+    if url is None:
+        record_of(data, store)
     where, now = look(data, store, url, token)
     if as_json:
         _say(msgspec.json.encode(now).decode())
@@ -243,6 +248,7 @@ def backup(
     """Copy record, chains, settings and secret, also while `serve` runs, and audit the copy."""
     from glasstumbler.backup import back_up
 
+    record_of(data, store)
     with _progress() as progress:
         done = back_up(data, out, store, progress)
     _say(
@@ -266,6 +272,7 @@ def restore(
 
     with _progress() as progress:
         done = restore_(source, data, store, progress)
+    remember(data, store)
     _say(f"{data}: as it was at {done.manifest.made}")
     for line in done.report.lines():
         _say(line)
@@ -389,12 +396,12 @@ def _laboratory(data: Path, store: str | None, block_interval: int, config: Path
 
     if block_interval < 0:
         raise SettingsError("--block-interval is a number of seconds, or 0")
-    check_place(store)
-    tables, vault = _tables(config, data), Vault.of_folder(data)
+    record, tables, vault = record_of(data, store), _tables(config, data), Vault.of_folder(data)
     limits, opened = lab_settings(tables).limits, list[House]()
 
     def open_house() -> House:
-        opened.append(House(data, vault, RealClock(), None, tables, store))
+        opened.append(House(data, vault, RealClock(), None, tables, record))
+        remember(data, store)
         opened[0].start()
         return opened[0]
 
@@ -407,9 +414,12 @@ def _laboratory(data: Path, store: str | None, block_interval: int, config: Path
 
 
 def _folder_store(data: Path, store: str | None, make: bool = False) -> tuple[Vault, Store]:
-    check_place(store)
+    record = record_of(data, store)
     vault = Vault.of_folder(data, make)
-    return vault, open_store(store or data / "record.db", vault.fingerprint)
+    opened = open_store(record, vault.fingerprint)
+    if make:
+        remember(data, store)
+    return vault, opened
 
 
 def _now(store: Store) -> int:

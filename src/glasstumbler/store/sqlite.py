@@ -21,6 +21,8 @@ from glasstumbler.store.records import Records
 
 T = TypeVar("T")
 _BUSY_SECONDS = 10
+_READER_CACHE_KIB = 8192
+"""Of each reading thread's own pages; the system keeps the file's in any case."""
 _BROKEN = (sqlite3.OperationalError,)
 """The disk or the lock, not a unit."""
 
@@ -73,6 +75,7 @@ class SqliteStore(GroupStore):
         if connection is None:
             connection = self._connect()
             connection.execute("PRAGMA query_only = ON")
+            connection.execute(f"PRAGMA cache_size = {-_READER_CACHE_KIB}")
             self._local.connection = connection
             with self._reader_lock:
                 self._readers.append(connection)

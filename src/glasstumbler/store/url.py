@@ -68,6 +68,15 @@ def is_shared(place: str | Path | None) -> bool:
     return isinstance(place, str) and place.startswith(_POSTGRES)
 
 
+def name_of(place: str) -> str:
+    """The address without user and password."""
+    if is_shared(place):
+        from glasstumbler.store.postgres_link import Address
+
+        return Address(place).name
+    return f"sqlite:///{_path(place).absolute()}"
+
+
 def _path(place: str | Path) -> Path:
     return place if isinstance(place, Path) else Path(place.removeprefix("sqlite:///"))
 
