@@ -43,10 +43,9 @@ KILLS ?= 1000
 kills: setup
 	$(BIN)/python -m tests.faults.kills --kills $(KILLS) --seed $(SEED)
 
-# Three servers and three workers on one record in PostgreSQL, one killed every second for SECONDS.
-SECONDS ?= 600
+# Three servers and three workers on one record in PostgreSQL, one killed every second.
 many: setup tools
-	$(BIN)/python -m tests.faults.many --seconds $(SECONDS) --seed $(SEED)
+	$(BIN)/python -m tests.faults.many --kills $(KILLS) --seed $(SEED)
 
 setup: $(READY)
 

@@ -1,6 +1,6 @@
 """Several servers and workers on one record in PostgreSQL, killed one after another under load.
 
-`python -m tests.faults.many --seconds 600 --seed 1` runs for so long, with one process killed every second.
+`python -m tests.faults.many --kills 600 --seed 1` runs until so many were killed, one every second.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.faults.check import check
 from tests.faults.driver import Driver
 from tests.faults.history import History
 from tests.faults.kills import Found
-from tests.faults.server import SETTINGS, STOP_SECONDS, Server
+from tests.faults.server import SETTINGS, START_SECONDS, STOP_SECONDS, Server
 from tests.faults.wire import Refused, Unknown, Wire
 from tests.faults.world import Witness
 from tests.postgres import server as postgres
@@ -130,8 +130,9 @@ def record() -> Iterator[str]:
         yield running.database()
 
 
-def scenario(folder: Path, seed: str, seconds: float, apis: int = APIS, workers: int = WORKERS) -> Found:
-    """Load for so long while one process is killed every second; then all run, and every funded order must be done."""
+def scenario(folder: Path, seed: str, kills: int, apis: int = APIS, workers: int = WORKERS) -> Found:
+    """Load while one process is killed every second, until so many were; then all run, and every funded order must be
+    done."""
     chance, found = random.Random(seed), Found()
     history = History(folder.with_name(folder.name + ".history"))
     witness = Witness(folder / "chains")
@@ -139,7 +140,7 @@ def scenario(folder: Path, seed: str, seconds: float, apis: int = APIS, workers:
         fleet = Fleet(folder, store, apis, workers)
         driver = Driver(fleet.wire, history, fleet.keys, seed)
         try:
-            driver.during(lambda: _kill(fleet, chance, seconds, found.kills))
+            driver.during(lambda: _kill(fleet, chance, kills, found.kills))
             fleet.complete()
             driver.settle_doubts(witness.look())
             found.differences += check(history, witness.look(), driver.look_at_all())
@@ -164,23 +165,27 @@ def scenario(folder: Path, seed: str, seconds: float, apis: int = APIS, workers:
     return found
 
 
-def _kill(fleet: Fleet, chance: random.Random, seconds: float, kills: Counter[str]) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+def _kill(fleet: Fleet, chance: random.Random, wanted: int, kills: Counter[str]) -> None:
+    """RuntimeError if those that were killed do not come back."""
+    waited = 0.0
+    while kills.total() < wanted:
         time.sleep(EVERY)
         kind = fleet.kill_one(chance)
+        waited = 0.0 if kind else waited + EVERY
         if kind:
             kills[kind] += 1
+        if waited > START_SECONDS:
+            raise RuntimeError(f"nobody has started for {waited:.0f} s: {fleet.failures}")
 
 
 def main() -> int:
     asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--seconds", type=float, default=600)
+    asked.add_argument("--kills", type=int, default=600)
     asked.add_argument("--seed", default="1")
     options = asked.parse_args()
     home = Path(mkdtemp(prefix="many-"))
     began = time.monotonic()
-    found = scenario(home / "data", options.seed, options.seconds)
+    found = scenario(home / "data", options.seed, options.kills)
     print(f"seed {options.seed}, {time.monotonic() - began:.0f} s", *found.lines(), sep="\n")
     if found.differences:
         print(f"the folder and its history are in {home}")
