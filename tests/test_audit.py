@@ -190,7 +190,7 @@ def test_a_coin_that_is_made_larger_than_its_output(folder: Path) -> None:
         records.append(ledger.Entry("odd", 1, "btcmix", None, postings))
 
     (line, _) = rewritten(folder, unit).lines()
-    assert line.startswith("entry ") and "on the chain it is Held" in line
+    assert line.startswith("entry ") and "on the chain it is another" in line
 
 
 def test_a_coin_that_is_forgotten(folder: Path) -> None:

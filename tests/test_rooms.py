@@ -21,7 +21,8 @@ cli
 demo status
 web torture
 backup backup_chain
-audit audit_blocks audit_chain audit_crew audit_entries audit_file audit_house audit_network audit_record
+audit audit_crew audit_house audit_wallets
+audit_blocks audit_chain audit_entries audit_file audit_network audit_payments audit_record
 condition story lab
 worker
 house

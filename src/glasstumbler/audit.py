@@ -9,19 +9,20 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from glasstumbler.audit_blocks import Blocks, LoggedBlocks
-from glasstumbler.audit_chain import COINS, Network, Wallets, check_channels, check_mined
-from glasstumbler.audit_crew import Alone, Crew, Task, team
-from glasstumbler.audit_entries import Account, Finding, Findings, head, last_words, play, play_into
+from glasstumbler.audit_chain import COINS, Network, check_channels, check_mined
+from glasstumbler.audit_crew import TEAM, Alone, Crew, Task, team
+from glasstumbler.audit_entries import Account, Finding, Findings, Played, Words, head, last_words, play
 from glasstumbler.audit_file import check_file
 from glasstumbler.audit_network import channel_file
-from glasstumbler.audit_record import DAMAGED, Sums, check_sums, check_table
+from glasstumbler.audit_record import Sums, check_sums, check_table
+from glasstumbler.audit_wallets import check_wallets, look_at, names_of
 from glasstumbler.errors import ChainError, RecordError, SettingsError, StoreError
 from glasstumbler.store.documents import TABLES
 from glasstumbler.store.records import Records
@@ -110,6 +111,16 @@ def audit_record(records: Records, kept: Kept | None = None) -> Report:
     return Audit(records, Alone(records), None).run(None, {}, None, None, kept)
 
 
+class Part(NamedTuple):
+    """A piece of the work."""
+
+    task: Task
+    take: Callable[[Any], None]
+    """What is done with its result."""
+    size: int = 1
+    """For the progress that is told."""
+
+
 class Audit:
     """Of one view of a record, by a crew that sees the same."""
 
@@ -117,7 +128,9 @@ class Audit:
         self._records, self._crew, self._tell = records, crew, progress or _silent
         self._findings, self._sums = Findings(), Sums()
         self._balances: Counter[Account] = Counter()
-        self._parts: dict[str, list[dict[str, str] | Path]] = defaultdict(list)
+        self._words: dict[str, list[Words]] = defaultdict(list)
+        self._shown: dict[str, list[Any]] = defaultdict(list)
+        self._mined: set[int] = set()
         self._entries = 0
 
     def run(
@@ -132,10 +145,21 @@ class Audit:
         began = time.perf_counter()
         number, link = head(self._records)
         followed = [] if tips is None else sorted({str(coin) for (coin,) in self._records.rows(_FOLLOWED)})
-        with ExitStack() as stack:
-            self._play(number, stack, file)
+        here = {coin: chains[coin] for coin in followed if coin in chains}
+        with TemporaryDirectory(prefix="glasstumbler-audit-") as name:
+            folder = Path(name) if number > RANGE else None
+            stretches = [part for coin, source in here.items() for part in self._stretches(coin, source, folder)]
+            files = [] if file is None else [Part(Task(check_file, (file,)), self._findings.take, 0)]
+            self._do("entries", [*stretches, *files, *self._ranges(number, folder)])
             self._check_kept(kept)
-            self._look({coin: (chains[coin], (tips or {}).get(coin, (-1, ""))) for coin in followed if coin in chains})
+            tips = tips or {}
+            wallets = [self._wallets(coin, source, tips.get(coin, (-1, ""))) for coin, source in here.items()]
+            self._do("documents and wallets", [*wallets, *self._tables()])
+        for table in self._words:
+            self._findings.add(f"entries speak of documents of {table!r}: there is no such table")
+        check_sums(self._records, self._sums, self._balances, self._findings)
+        if here and not self._findings.found:  # else payments that no block shows may be a consequence
+            check_mined(self._records, {coin: self._sums.mined[coin] for coin in here}, self._mined, self._findings)
         for coin in followed:
             if coin not in chains:
                 self._findings.add(f"the record follows {coin}, whose chain is not here")
@@ -151,56 +175,67 @@ class Audit:
             link.hex(),
         )
 
-    def _play(self, last: int, stack: ExitStack, file: Path | None) -> None:
-        """All entries, and the file that they are in."""
-        ranges = [(first, min(first + RANGE - 1, last)) for first in range(1, max(last, 1) + 1, RANGE)]
-        tasks = [Task(play, each) for each in ranges]
-        if len(ranges) > 1:
-            folder = Path(stack.enter_context(TemporaryDirectory(prefix="glasstumbler-audit-")))
-            tasks = [Task(play_into, (*each, folder)) for each in ranges]
-        if file is not None:
-            tasks.append(Task(check_file, (file,)))
+    # -- the parts --------------------------------------------------------------------------------------------------
 
-        def tell(done: Mapping[int, Any]) -> None:
-            self._tell("entries", sum(done[place].entries for place in done if place < len(ranges)), last)
+    def _ranges(self, last: int, folder: Path | None) -> Iterator[Part]:
+        """All entries."""
 
-        results = self._do(tasks, tell)
-        for played in results[: len(ranges)]:
+        def take(played: Played) -> None:
             self._findings.take(played.findings)
             self._balances.update(played.balances)
             self._entries += played.entries
             for table, words in played.said.items():
-                self._parts[table].append(words)
-        for findings in results[len(ranges) :]:
-            self._findings.take(findings)
+                self._words[table].append(words)
 
-    def _look(self, chains: Mapping[str, tuple[Blocks | Path, tuple[int, str]]]) -> None:
-        """At all documents, and at the wallets."""
+        for first in range(1, max(last, 1) + 1, RANGE):
+            end = min(first + RANGE - 1, last)
+            yield Part(Task(play, (first, end, folder)), take, end - first + 1)
+
+    def _stretches(self, coin: str, source: Blocks | Path, folder: Path | None) -> Iterator[Part]:
+        """All blocks up to the record's place on a chain."""
+
+        def take(result: tuple[list[Finding], set[int], Any]) -> None:
+            found, mined, shown = result
+            self._findings.take(found)
+            self._mined |= mined
+            self._shown[coin].append(shown)
+
+        names, found = names_of(self._records, coin, source)
+        self._findings.take(found)
+        size = -(-len(names) // (1 if folder is None else TEAM)) or 1
+        for first in range(0, len(names), size):
+            stretch = names[max(first - 1, 0) : first + size]
+            yield Part(Task(look_at, (coin, source, first, stretch, folder)), take, 0)
+
+    def _wallets(self, coin: str, source: Blocks | Path, tip: tuple[int, str]) -> Part:
+        def take(result: tuple[list[Finding], set[int]]) -> None:
+            self._findings.take(result[0])
+            self._mined |= result[1]
+
+        return Part(Task(check_wallets, (coin, source, tip, self._shown.get(coin, [None]))), take)
+
+    def _tables(self) -> Iterator[Part]:
+        """All documents."""
+
+        def take(result: tuple[list[Finding], Sums]) -> None:
+            self._findings.take(result[0])
+            self._sums.add(result[1])
+
         owed = {account: sum_ for account, sum_ in self._balances.items() if sum_ and account[1].startswith("order:")}
-        tasks = [Task(check_wallets, (coin, *chain)) for coin, chain in chains.items()]
-        tasks += [Task(check_table, (name, self._parts.pop(name, []), owed)) for name in TABLES]
-        results = self._do(tasks, lambda done: self._tell("documents and wallets", len(done), len(tasks)))
-        for found, sums in results[len(chains) :]:
-            self._findings.take(found)
-            self._sums.add(sums)
-        for table in self._parts:
-            self._findings.add(f"entries speak of documents of {table!r}: there is no such table")
-        check_sums(self._records, self._sums, self._balances, self._findings)
-        mined: set[int] = set()
-        for found, numbers in results[: len(chains)]:
-            self._findings.take(found)
-            mined |= numbers
-        if chains and not self._findings.found:  # else payments that no block shows may be a consequence
-            check_mined(self._records, {coin: self._sums.mined[coin] for coin in chains}, mined, self._findings)
+        for name in TABLES:
+            yield Part(Task(check_table, (name, self._words.pop(name, []), owed)), take)
 
-    def _do(self, tasks: list[Task], tell: Callable[[Mapping[int, Any]], None]) -> list[Any]:
-        """The tasks' results in their order."""
-        done: dict[int, Any] = {}
-        tell(done)
-        for place, result in self._crew.run(tasks):
-            done[place] = result
-            tell(done)
-        return [done[place] for place in range(len(tasks))]
+    def _do(self, stage: str, parts: list[Part]) -> None:
+        """All of them; the results are taken in the parts' order."""
+        results: dict[int, Any] = {}
+        done, total = 0, sum(part.size for part in parts)
+        self._tell(stage, 0, total)
+        for place, result in self._crew.run([part.task for part in parts]):
+            results[place] = result
+            done += parts[place].size
+            self._tell(stage, done, total)
+        for place, part in enumerate(parts):
+            part.take(results.pop(place))
 
     def _check_kept(self, kept: Kept | None) -> None:
         if kept is None:
@@ -221,23 +256,6 @@ class Audit:
             RecordError(words.get(each.about or "") if each.number is None else each.number, each.text)
             for each in self._findings.found
         )
-
-
-def check_wallets(
-    records: Records, coin: str, source: Blocks | Path, tip: tuple[int, str]
-) -> tuple[list[Finding], set[int]]:
-    """Of one chain; also the numbers of our payments that its blocks hold. `source`: the chain, or its log's path."""
-    findings = Findings()
-    wallets = Wallets(records, coin, findings)
-    try:
-        if isinstance(source, Path):
-            with closing(LoggedBlocks(source, coin)) as log:
-                wallets.check(log, tip)
-        else:
-            wallets.check(source, tip)
-    except (ChainError, RecordError, StoreError, *DAMAGED) as error:
-        findings.add(f"{coin}: the wallets cannot be compared: {error}")
-    return findings.found, wallets.mined
 
 
 def _tips(paths: Mapping[str, Path]) -> Tips:

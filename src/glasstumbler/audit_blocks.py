@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -79,26 +79,31 @@ _READ: Mapping[str, Callable[[LoggedBlock], Block]] = {
 }
 
 
-def up_to(source: Blocks, height: int, block_hash: str) -> Iterator[Block]:
-    """The chain that ends in this block, from the first block on, even if a reorganisation has taken its end out.
-    ChainError if a block does not follow from the one before."""
+def up_to(source: Blocks, height: int, block_hash: str) -> list[str]:
+    """The hashes of the chain that ends in this block, from the first block on, even if a reorganisation has taken its
+    end out. ChainError if a block is not there."""
     fork, branch = (height, block_hash), list[str]()
     while source.block_hash(fork[0]) != fork[1]:
         branch.append(fork[1])
         fork = (fork[0] - 1, source.block(fork[1]).previous)
-    trunk = [source.block_hash(number) for number in range(fork[0] + 1)]
+    trunk = [name for number in range(fork[0] + 1) if (name := source.block_hash(number)) is not None]
+    if len(trunk) <= fork[0]:
+        raise ChainError("the chain grew shorter while it was read")
     if trunk and trunk[-1] != fork[1]:  # reorganised while we looked
-        yield from up_to(source, height, block_hash)
-        return
-    before: Block | None = None
-    for name in [*trunk, *reversed(branch)]:
-        if name is None:
-            raise ChainError("the chain grew shorter while it was read")
+        return up_to(source, height, block_hash)
+    return [*trunk, *reversed(branch)]
+
+
+def linked(source: Blocks, first: int, names: Sequence[str]) -> Iterator[Block]:
+    """The blocks of these names, the first of them at this height. `names` begin with the block before, if there is
+    one. ChainError if a block does not follow from the one before."""
+    previous = names[0] if first else None
+    for height, name in enumerate(names[1:] if first else names, first):
         block = source.block(name)
-        if before is not None and (block.height, block.previous) != (before.height + 1, before.hash):
-            raise ChainError(f"block {name} does not follow from {before.hash}")
+        if block.height != height or block.previous != (previous or block.previous):
+            raise ChainError(f"block {name} does not follow from {previous}")
         yield block
-        before = block
+        previous = name
 
 
 def beyond(source: Blocks, height: int, block_hash: str, tip: tuple[int, str]) -> Iterator[Block]:

@@ -1,20 +1,22 @@
 """The wallets against the chains: what the blocks say our keys own, and what the record says.
 
 Both are looked at as of the record's own place on each chain, so a laboratory that runs, or was killed, compares well:
-what the chain has that the record has not yet taken in is left out.
+what the chain has that the record has not yet taken in is left out. The blocks are read in stretches, by several
+processes at once; then the wallets are compared with what all stretches have shown.
 """
 
 from __future__ import annotations
 
-from base64 import b32encode
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from sys import intern
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from glasstumbler.audit_blocks import Blocks, beyond, up_to
+from glasstumbler.audit_blocks import Blocks, linked
 from glasstumbler.audit_entries import Account, Findings
+from glasstumbler.audit_payments import MINED, Payments
 from glasstumbler.chains.base import Block, Format, Tx
 from glasstumbler.chains.eth_format import TRANSFER_GAS, EthFormat, read_transfer
 from glasstumbler.chains.formats import FORMATS
@@ -22,21 +24,28 @@ from glasstumbler.chains.monero import MoneroFormat
 from glasstumbler.engine import ledger
 from glasstumbler.engine.coins import Coin
 from glasstumbler.engine.desk import Deposit, DepositState
-from glasstumbler.engine.order import Order
-from glasstumbler.engine.payment import Payment, PaymentState
+from glasstumbler.engine.payment import PaymentState
+from glasstumbler.store.connection import as_bytes
 from glasstumbler.store.records import Records
-from glasstumbler.turn import Arrival, arrivals
 
 COINS: Mapping[str, Format] = {**FORMATS, "eth": EthFormat(), "xmr": MoneroFormat()}
-_MINED = frozenset((PaymentState.MINED, PaymentState.SETTLED))
 _UNMINED = (PaymentState.STORED, PaymentState.SENT)
-_WITNESS_20 = b"\x00\x14"
-"""How the script begins of an address that is a key's hash (BIP 141)."""
-_BECH32 = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"qpzry9x8gf2tvdw0s3jn54khce6mua7l")
-_CHECK = 6
 _coin = msgspec.json.Decoder(Coin).decode
 _deposit = msgspec.json.Decoder(Deposit).decode
 Outpoint = tuple[str, int]
+Held = tuple[int, int, str]
+"""Amount, height, service."""
+_NONE, _TOLD = 0, -1
+
+
+class Shown(NamedTuple):
+    """What a stretch of blocks shows of our keys."""
+
+    held: dict[Any, Any]
+    """`Held` by outpoint, where the stretch does not spend it itself; or what it adds to an account's balance."""
+    open: list[tuple[str, int, list[Outpoint]]]
+    """Transactions that spend what this stretch does not show: txid; number of the payment that it is, or that there is
+    none, or that this was told; the outpoints. They are others', or of an earlier stretch."""
 
 
 class Network(Protocol):
@@ -48,37 +57,27 @@ class Network(Protocol):
         ...
 
 
-class Held(NamedTuple):
-    amount: int
-    height: int
-    service: str
-
-
-class Wallets:
-    """The services' keys on one chain."""
+class Stretch:
+    """The blocks of one chain from `first` on; `names` are their hashes, that of the block before included."""
 
     def __init__(self, records: Records, coin: str, findings: Findings) -> None:
         self._records, self._coin, self._findings = records, coin, findings
-        self._format = COINS[coin]
-        self._unmined = {payment.number: payment for payment in records.open_payments(coin, _UNMINED)}
+        self._payments = Payments(records, COINS[coin], findings)
         self.mined: set[int] = set()
         """Numbers of our payments that the blocks hold."""
 
-    def check(self, source: Blocks, tip: tuple[int, str]) -> None:
-        """`tip`: the chain's, taken before the record was looked at. ChainError, or one of `DAMAGED`, if the chain or
-        a document is not as it was written."""
-        height, block_hash = self._records.cursor(self._coin) or (0, "")
-        blocks = self._remembered(up_to(source, height, block_hash))
-        if self._format.one_to_one:
-            self._check_accounts(blocks)
-        else:
-            self._check_outputs(blocks)
-        self._check_ahead(beyond(source, height, block_hash, tip))
+    def look(self, source: Blocks, first: int, names: Sequence[str]) -> Shown:
+        """ChainError, or one of `DAMAGED`, if the chain or a document is not as it was written."""
+        rows = self._records.rows("SELECT key, service FROM watch WHERE coin = ?", (self._coin,))
+        ours = {as_bytes(key): intern(str(service)) for key, service in rows}
+        blocks = self._remembered(linked(source, first, names))
+        return (self._accounts if COINS[self._coin].one_to_one else self._outputs)(blocks, ours)
 
     def _remembered(self, blocks: Iterable[Block]) -> Iterator[Block]:
         """The blocks that the cursor remembers are those that it has passed."""
-        sql = "SELECT coin, height, hash FROM block"
-        remembered = {height: name for coin, height, name in self._records.rows(sql) if coin == self._coin}
+        remembered: dict[int, str] = dict(
+            self._records.rows("SELECT height, hash FROM block WHERE coin = ?", (self._coin,))
+        )
         for block in blocks:
             if remembered.get(block.height, block.hash) != block.hash:
                 self._findings.add(
@@ -88,83 +87,87 @@ class Wallets:
                 )
             yield block
 
-    def _check_ahead(self, blocks: Iterable[Block]) -> None:
-        """A payment is stored before it is sent. So a transaction that spends ours and is not stored says that the
-        record was put back to an earlier state."""
-        rows = self._records.rows(f"SELECT txid, vout FROM coin WHERE coin = '{self._coin}'")
-        ours: frozenset[Outpoint] | None = None
+    def _outputs(self, blocks: Iterable[Block], ours: Mapping[bytes, str]) -> Shown:
+        """Where coins are outputs. A payment of ours is looked at where it stands; whether it spends what is ours is
+        known at the end."""
+        held: dict[Outpoint, Held] = {}
+        open_: list[tuple[str, int, list[Outpoint]]] = []
         for block in blocks:
-            if ours is None:
-                ours = frozenset((txid, vout) for txid, vout in rows)
-            spending = [
-                tx.txid for tx in block.txs if not ours.isdisjoint((each.txid, each.vout) for each in tx.inputs)
-            ]
-            known = {payment.txid for payment in self._records.payments_in(self._coin, spending)} if spending else ()
-            for txid in spending:
-                if txid not in known:
-                    self._findings.add(
-                        f"{self._coin}: {txid} in block {block.height} spends coins of ours and the record has no such "
-                        "payment: it was put back to an earlier state"
-                    )
+            payments = self._payments.among([tx.txid for tx in block.txs])
+            for tx in block.txs:
+                for vout, (key, amount) in enumerate(tx.outputs):
+                    if key in ours:
+                        held[tx.txid, vout] = amount, block.height, ours[key]
+            for tx in block.txs:
+                left = [(txid, vout) for txid, vout in tx.inputs if held.pop((txid, vout), None) is None]
+                number = payments[tx.txid].number if tx.txid in payments else _NONE
+                if len(left) < len(tx.inputs):
+                    number = self._spends(tx.txid, number)
+                if left:
+                    open_.append((tx.txid, number, left))
+            self._payments.check(block.height, [(payments[tx.txid], tx) for tx in block.txs if tx.txid in payments])
+        return Shown(held, open_)
 
-    # -- payments -------------------------------------------------------------------------------------------------
+    def _spends(self, txid: str, number: int) -> int:
+        """A transaction that spends ours is our payment."""
+        return spends(self._coin, txid, number, self.mined, self._findings)
 
-    def _check_payments(self, block: Block, spending: Mapping[str, Tx]) -> None:
-        """Transactions that spend ours are our payments, each output where and what the order wants."""
-        known = {payment.txid: payment for payment in self._records.payments_in(self._coin, list(spending))}
-        orders = self._records.orders_by_number({c.order for payment in known.values() for c in payment.carried})
-        for txid, tx in spending.items():
-            payment = known.get(txid)
-            if payment is None:
-                self._findings.add(f"{self._coin}: {txid} spends coins of ours and is no payment of ours")
-                continue
-            self.mined.add(payment.number)
-            about = f"payment {payment.number}"
-            if payment.state not in _MINED or payment.height != block.height:
-                self._findings.add(
-                    f"{about} is {payment.state} at {payment.height}; the chain has it in block {block.height}",
-                    about=about,
-                )
-            self._check_carried(payment, tx, orders, about)
+    def _accounts(self, blocks: Iterable[Block], ours: Mapping[bytes, str]) -> Shown:
+        """Where coins are accounts."""
+        balances: dict[str, int] = defaultdict(int)
+        mine = {_account(key) for key in ours}
+        for block in blocks:
+            for tx in block.txs:
+                for key, amount in tx.outputs:
+                    if key in ours:
+                        balances[_account(key)] += amount
+            spending = {tx.txid: tx for tx in block.txs if tx.inputs[0].txid in mine}
+            payments = self._payments.among(list(spending))
+            for txid, tx in spending.items():
+                balances[tx.inputs[0].txid] -= _cost(tx)
+                self._spends(txid, payments[txid].number if txid in payments else _NONE)
+            self._payments.check(
+                block.height, [(payments[txid], tx) for txid, tx in spending.items() if txid in payments]
+            )
+        return Shown(dict(balances), [])
 
-    def _check_carried(self, payment: Payment, tx: Tx, orders: Mapping[int, Order], about: str) -> None:
-        for each in payment.carried:
-            if each.order not in orders or each.output >= len(orders[each.order].outputs):
-                self._findings.add(f"{about} pays order {each.order}, which is not there", about=about)
-                continue
-            output = orders[each.order].outputs[each.output]
-            if output.payment != payment.number:
-                self._findings.add(
-                    f"order {each.order}, output {each.output}: {about} and payment {output.payment}", about=about
-                )
-            key, amount = tx.outputs[each.vout]
-            if amount != output.amount or not self._is_at(output.address, key):
-                self._findings.add(f"{about} pays another thing than order {each.order} wants", about=about)
 
-    def _is_at(self, address: str, key: bytes) -> bool:
-        """Whether the address names this key. Most are of one form, and for those the text is compared: 1 us in place
-        of 20. The address's check digits, which the desk looked at, are left out then."""
-        if (
-            key[:2] == _WITNESS_20
-            and address[-_CHECK - 33 : -_CHECK] == "q" + b32encode(key[2:]).translate(_BECH32).decode()
-        ):
-            return True
-        return self._format.key(address) == key
+def spends(coin: str, txid: str, number: int, mined: set[int], findings: Findings) -> int:
+    """What is known then of a transaction that spends ours: see `Shown.open`."""
+    if number > 0:
+        mined.add(number)
+    elif number == _NONE:
+        findings.add(f"{coin}: {txid} spends coins of ours and is no payment of ours")
+        return _TOLD
+    return number
+
+
+class Wallets:
+    """The services' keys on one chain."""
+
+    def __init__(self, records: Records, coin: str, findings: Findings) -> None:
+        self._records, self._coin, self._findings = records, coin, findings
+        self._unmined = {payment.number: payment for payment in records.open_payments(coin, _UNMINED)}
+        self.mined: set[int] = set()
+        """Numbers of our payments that spend what an earlier stretch shows."""
+
+    def compare(self, shown: Iterable[Shown]) -> None:
+        """`shown`: by the stretches up to the record's place, in their order. One of `DAMAGED` if a document is not as
+        it was written."""
+        if COINS[self._coin].one_to_one:
+            self._compare_accounts(shown)
+        else:
+            self._compare_outputs(shown)
 
     # -- coins that are outputs -----------------------------------------------------------------------------------
 
-    def _check_outputs(self, blocks: Iterable[Block]) -> None:
+    def _compare_outputs(self, shown: Iterable[Shown]) -> None:
         held: dict[Outpoint, Held] = {}
-        for block in blocks:
-            for arrival in self._arrivals(block):
-                held[arrival.txid, arrival.vout] = Held(arrival.amount, block.height, arrival.watched.service)
-            spending = {
-                tx.txid: tx
-                for tx in block.txs
-                if [outpoint for outpoint in tx.inputs if held.pop((outpoint.txid, outpoint.vout), None) is not None]
-            }
-            if spending:
-                self._check_payments(block, spending)
+        for stretch in shown:
+            for txid, number, inputs in stretch.open:
+                if [outpoint for outpoint in inputs if held.pop(outpoint, None) is not None]:
+                    spends(self._coin, txid, number, self.mined, self._findings)
+            held |= stretch.held
         for coin in self._there():
             self._compare(coin, held)
         self._explain(held)
@@ -176,9 +179,6 @@ class Wallets:
         reserved = self._records.coins([number for payment in self._unmined.values() for number in payment.coins])
         yield from (coin for coin in reserved.values() if coin.spent_by in self._unmined and coin.height is not None)
 
-    def _arrivals(self, block: Block) -> list[Arrival]:
-        return arrivals(self._records, self._coin, block.txs, block.height)
-
     def _compare(self, coin: Coin, held: dict[Outpoint, Held]) -> None:
         if not coin.booked:
             return
@@ -186,7 +186,7 @@ class Wallets:
         if seen is None or seen != (coin.amount, coin.height, coin.service):
             self._findings.add(
                 f"coin {coin.number} ({self._coin} {coin.txid}:{coin.vout}) is {coin.amount} in block {coin.height} "
-                f"in the record; on the chain it is {'not there' if seen is None else seen}",
+                f"in the record; on the chain it is {'not there' if seen is None else 'another: ' + repr(seen)}",
                 about=f"coin {coin.number}",
             )
 
@@ -198,32 +198,21 @@ class Wallets:
             for d in (self._records.deposits_in(self._coin, txids) if txids else ())
             if d.state is DepositState.SEEN and d.height is not None
         }
-        for outpoint, seen in left.items():
+        for outpoint, (amount, height, service) in left.items():
             deposit = waiting.get(outpoint)
-            if deposit is None or (deposit.amount, deposit.height) != seen[:2]:
+            if deposit is None or (deposit.amount, deposit.height) != (amount, height):
                 self._findings.add(
-                    f"{seen.service}: {self._coin} {outpoint[0]}:{outpoint[1]} holds {seen.amount} since block "
-                    f"{seen.height}, and the record has no coin for it",
+                    f"{service}: {self._coin} {outpoint[0]}:{outpoint[1]} holds {amount} since block {height}, and the "
+                    "record has no coin for it",
                 )
 
     # -- coins that are accounts ----------------------------------------------------------------------------------
 
-    def _check_accounts(self, blocks: Iterable[Block]) -> None:
+    def _compare_accounts(self, shown: Iterable[Shown]) -> None:
         balances: dict[str, int] = defaultdict(int)
-        for block in blocks:
-            for arrival in self._arrivals(block):
-                balances[_account(arrival.watched.key)] += arrival.amount
-            senders = {tx.inputs[0].txid for tx in block.txs}
-            ours = self._records.watched(self._coin, [bytes.fromhex(sender[2:]) for sender in senders])
-            mine = {_account(key) for key in ours}
-            spending = {tx.txid: tx for tx in block.txs if tx.inputs[0].txid in mine}
-            for tx in spending.values():
-                balances[tx.inputs[0].txid] -= _cost(tx)
-            if spending:
-                self._check_payments(block, spending)
-        self._compare_accounts(balances)
-
-    def _compare_accounts(self, balances: Mapping[str, int]) -> None:
+        for stretch in shown:
+            for account, amount in stretch.held.items():
+                balances[account] += amount
         expected, number = self._recorded_accounts()
         for account in sorted({*balances, *expected}):
             if balances.get(account, 0) != expected.get(account, 0):
@@ -257,6 +246,27 @@ class Wallets:
                 )
         return expected, number
 
+    # -- beyond the record's place --------------------------------------------------------------------------------
+
+    def check_ahead(self, blocks: Iterable[Block]) -> None:
+        """A payment is stored before it is sent. So a transaction that spends ours and is not stored says that the
+        record was put back to an earlier state."""
+        rows = self._records.rows(f"SELECT txid, vout FROM coin WHERE coin = '{self._coin}'")
+        ours: frozenset[Outpoint] | None = None
+        for block in blocks:
+            if ours is None:
+                ours = frozenset((txid, vout) for txid, vout in rows)
+            spending = [
+                tx.txid for tx in block.txs if not ours.isdisjoint((each.txid, each.vout) for each in tx.inputs)
+            ]
+            known = {payment.txid for payment in self._records.payments_in(self._coin, spending)} if spending else ()
+            for txid in spending:
+                if txid not in known:
+                    self._findings.add(
+                        f"{self._coin}: {txid} in block {block.height} spends coins of ours and the record has no such "
+                        "payment: it was put back to an earlier state"
+                    )
+
 
 def _account(key: bytes) -> str:
     return "0x" + key.hex()
@@ -273,7 +283,7 @@ def check_mined(records: Records, expected: Mapping[str, int], mined: set[int], 
     if sum(count for coin, count in expected.items() if coin in COINS) == len(mined):
         return
     for payment in records.all_payments():
-        if payment.state in _MINED and payment.coin in COINS and payment.number not in mined:
+        if payment.state in MINED and payment.coin in COINS and payment.number not in mined:
             about = f"payment {payment.number}"
             findings.add(f"{about} ({payment.coin} {payment.txid}) is in no block", about=about)
 

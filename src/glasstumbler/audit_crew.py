@@ -5,6 +5,7 @@ Nothing changes in the record without an entry, so two views with the same last 
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import random
 import signal
@@ -116,6 +117,7 @@ def team(place: str | Path, before: Callable[[], None]) -> Iterator[tuple[Record
 def _member(main: Connection, place: str | Path) -> None:
     """Look when told to (None), then do what is asked, until nobody is there to ask."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the asking process's
+    gc.disable()  # millions of rows come and go, none of them in circles
     main.send("here")
     with ExitStack() as stack:
         look = stack.enter_context(ExitStack())

@@ -69,8 +69,9 @@ _read = msgspec.json.Decoder(_Entry).decode
 _SELECT = "SELECT number, kind, service, order_number, body, hash FROM entry"
 
 
-def play(records: Records, first: int, last: int) -> Played:
-    """Entries `first` to `last`, and those that wrongly stand below 1 with the first."""
+def play(records: Records, first: int, last: int, folder: Path | None) -> Played:
+    """Entries `first` to `last`, and those that wrongly stand below 1 with the first. What they said is put aside into
+    the folder, if there is one: all of it together may be more than memory should hold."""
     findings, expected, previous = Findings(), first, _link_before(records, first)
     balances: dict[Account, int] = defaultdict(int)
     said: dict[str, dict[str, str]] = defaultdict(dict)
@@ -100,30 +101,35 @@ def play(records: Records, first: int, last: int) -> Played:
             said[table][key] = digest
     if expected <= last:
         findings.add(_gap(expected, last + 1), last + 1)
-    return Played(findings.found, count, {account: sum_ for account, sum_ in balances.items() if sum_}, dict(said))
+    words: dict[str, Words] = {
+        table: put_aside(digests, folder, f"{first}-{place}") for place, (table, digests) in enumerate(said.items())
+    }
+    return Played(findings.found, count, {account: sum_ for account, sum_ in balances.items() if sum_}, words)
 
 
-def play_into(records: Records, first: int, last: int, folder: Path) -> Played:
-    """As `play`; what was said is put into files, since all of it together may be more than memory should hold."""
-    played = play(records, first, last)
-    files: dict[str, Words] = {}
-    for place, (table, words) in enumerate(played.said.items()):
-        assert isinstance(words, dict)
-        files[table] = path = folder / f"{first}-{place}"
-        with path.open("wb") as file:
-            marshal.dump(words, file)
-    return played._replace(said=files)
+def put_aside(value: Any, folder: Path | None, name: str) -> Any:
+    """Something of plain types for a later task: its file in the folder, or itself where there is none."""
+    if folder is None:
+        return value
+    path = folder / name
+    with path.open("wb") as file:
+        marshal.dump(value, file)
+    return path
+
+
+def at_hand(value: Any) -> Any:
+    """What was put aside, if this is its path; else the value itself."""
+    if not isinstance(value, Path):
+        return value
+    with value.open("rb") as file:
+        return marshal.load(file)  # noqa: S302 - written by `put_aside` a moment ago
 
 
 def words_of(parts: Iterable[Words]) -> dict[str, str]:
     """What was last said of a table's documents, the ranges one after another."""
     said: dict[str, str] = {}
     for part in parts:
-        if isinstance(part, Path):
-            with part.open("rb") as file:
-                said.update(marshal.load(file))  # noqa: S302 - written by `play_into` a moment ago
-        else:
-            said.update(part)
+        said |= at_hand(part)
     return said
 
 

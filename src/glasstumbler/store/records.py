@@ -108,9 +108,9 @@ class Records:
         for number, raw, link in rows:
             yield number, bytes(raw), bytes(link)
 
-    def rows(self, sql: str) -> Iterator[Row]:
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Row]:
         """Tables as they stand, for the audit and for copies."""
-        yield from self._stream(sql)
+        yield from self._stream(sql, values)
 
     def load(self, sql: str, rows: list[Row]) -> None:
         """Rows of another record, into one that is empty."""
