@@ -9,11 +9,19 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from glasstumbler import log
 from tests import postgres
 
 settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("search", max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """A command that ran inside a test has set the log up for its own process."""
+    yield
+    log.reset()
 
 
 @pytest.fixture(scope="session")

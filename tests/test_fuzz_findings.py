@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from shutil import copytree
@@ -92,12 +94,21 @@ def test_the_audit_names_what_is_nested_without_end(place: str, whole: Path, tmp
     assert not audit(folder).clean
 
 
+@pytest.fixture
+def a_programs_stack() -> Iterator[None]:
+    """As deep as Python's own, whatever other tests' libraries have made of it."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(before)
+
+
 @pytest.mark.parametrize(
     "text",
     ["a = " + "[" * 5000 + "]" * 5000, "a = " + "{a=" * 5000, "a = 1" + "0" * 5000],
     ids=["arrays", "tables", "digits"],
 )
-def test_settings_without_end_are_no_settings(text: str, tmp_path: Path) -> None:
+def test_settings_without_end_are_no_settings(text: str, tmp_path: Path, a_programs_stack: None) -> None:
     path = tmp_path / "settings.toml"
     path.write_text(text)
     with pytest.raises(SettingsError, match="is not TOML"):
