@@ -174,8 +174,8 @@ class Wallets:
 
     def _there(self) -> Iterator[Coin]:
         """Coins that the blocks should show: unspent, or spent by what no block holds."""
-        sql = f"SELECT doc FROM coin WHERE coin = '{self._coin}' AND spent_by IS NULL AND height IS NOT NULL"
-        yield from (_coin(row[0]) for row in self._records.rows(sql))
+        sql = "SELECT coin, doc FROM coin WHERE spent_by IS NULL AND height IS NOT NULL"
+        yield from (_coin(doc) for coin, doc in self._records.rows(sql) if coin == self._coin)
         reserved = self._records.coins([number for payment in self._unmined.values() for number in payment.coins])
         yield from (coin for coin in reserved.values() if coin.spent_by in self._unmined and coin.height is not None)
 

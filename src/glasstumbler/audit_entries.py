@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
+from struct import Struct
 from typing import Any, NamedTuple
 
 import msgspec
@@ -66,6 +67,7 @@ class _Entry(msgspec.Struct, gc=False):
 
 
 _read = msgspec.json.Decoder(_Entry).decode
+_eight_bytes = Struct(">q").pack
 _SELECT = "SELECT number, kind, service, order_number, body, hash FROM entry"
 
 
@@ -85,7 +87,7 @@ def play(records: Records, first: int, last: int, folder: Path | None) -> Played
             findings.add("its body or its hash is not stored as bytes", number)
             expected, previous = number + 1, b""
             continue
-        if sha256(previous + number.to_bytes(8, "big", signed=number < 0) + body).digest() != link:
+        if sha256(previous + _eight_bytes(number) + body).digest() != link:
             findings.add("its hash does not follow from its body and the entry before", number)
         expected, previous = number + 1, link
         try:
@@ -154,10 +156,12 @@ def _gap(expected: int, number: int) -> str:
 
 def _post(entry: _Entry, balances: dict[Account, int], findings: Findings, number: int) -> None:
     service, total = entry.service, 0
+    first, mixed = entry.postings[0][1], False
     for name, coin, amount in entry.postings:
         total += amount
         balances[service, name, coin] += amount
-    if total or len({coin for _, coin, _ in entry.postings}) > 1:
+        mixed |= coin != first
+    if total or mixed:
         sums: dict[str, int] = defaultdict(int)
         for _, coin, amount in entry.postings:
             sums[coin] += amount

@@ -5,7 +5,7 @@ Of the documents only what is compared is read here. Whole they are read where t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 
 import msgspec
 
@@ -19,8 +19,8 @@ _CHUNK = 500
 """Values in one IN (...)."""
 _WITNESS_20, _WITNESS_SIZE = b"\x00\x14", 22
 """How the script of an address that is a key's hash begins (BIP 141), and its bytes."""
-_CHECK, _PROGRAM = 6, 32
-"""Characters of such an address at its end: check digits, and before them the hash."""
+_PROGRAM, _PROGRAM_SIZE = slice(-39, -6), 33
+"""Where such an address has its version, which is 0, and the hash: before six check digits."""
 _BECH32, _BASE_32 = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l", b"0123456789abcdefghijklmnopqrstuv"
 _DIGITS = bytes(_BASE_32[_BECH32.index(byte)] if byte in _BECH32 else ord("!") for byte in range(256))
 """From bech32's digits to those that `int` reads."""
@@ -75,37 +75,29 @@ class Payments:
         orders = {order.number: order.outputs for order in map(_order, self._documents(sql, (), sorted(numbers)))}
         for paid, tx in mined:
             if paid.state not in MINED or paid.height != height:
-                about = f"payment {paid.number}"
-                self._findings.add(
-                    f"{about} is {paid.state} at {paid.height}; the chain has it in block {height}", about=about
-                )
+                self._tell(paid, f"is {paid.state} at {paid.height}; the chain has it in block {height}")
             for each in paid.carried:
-                self._check_carried(paid.number, each, tx, orders)
+                outputs = orders.get(each.order, ())
+                if each.output >= len(outputs):
+                    self._tell(paid, f"pays order {each.order}, which is not there")
+                    continue
+                output = outputs[each.output]
+                if output.payment != paid.number:
+                    self._tell(paid, f"pays order {each.order}, output {each.output}: payment {output.payment} does")
+                key, amount = tx.outputs[each.vout]
+                if amount != output.amount or not self._is_at(output.address, key):
+                    self._tell(paid, f"pays another thing than order {each.order} wants")
 
-    def _check_carried(self, number: int, each: _Carried, tx: Tx, orders: Mapping[int, list[_Output]]) -> None:
-        about = f"payment {number}"
-        if each.order not in orders or each.output >= len(orders[each.order]):
-            self._findings.add(f"{about} pays order {each.order}, which is not there", about=about)
-            return
-        output = orders[each.order][each.output]
-        if output.payment != number:
-            self._findings.add(
-                f"order {each.order}, output {each.output}: {about} and payment {output.payment}", about=about
-            )
-        key, amount = tx.outputs[each.vout]
-        if amount != output.amount or not self._is_at(output.address, key):
-            self._findings.add(f"{about} pays another thing than order {each.order} wants", about=about)
+    def _tell(self, paid: Paid, text: str) -> None:
+        about = f"payment {paid.number}"
+        self._findings.add(f"{about} {text}", about=about)
 
     def _is_at(self, address: str, key: bytes) -> bool:
         """Whether the address names this key. Most are of one form, and for those the text is read here: 1 us in place
         of 20. The address's check digits, which the desk looked at, are left out then."""
-        if (
-            len(key) == _WITNESS_SIZE
-            and key[:2] == _WITNESS_20
-            and address[-_CHECK - _PROGRAM - 1 : -_CHECK - _PROGRAM] == "q"
-        ):
-            digits = address[-_CHECK - _PROGRAM : -_CHECK].encode().translate(_DIGITS)
-            if len(digits) == _PROGRAM and digits.isalnum() and int(digits, 32) == int.from_bytes(key[2:], "big"):
+        if len(key) == _WITNESS_SIZE and key[:2] == _WITNESS_20:
+            digits = address[_PROGRAM].encode().translate(_DIGITS)
+            if len(digits) == _PROGRAM_SIZE and digits.isalnum() and int(digits, 32) == int.from_bytes(key[2:], "big"):
                 return True
         return self._format.key(address) == key
 

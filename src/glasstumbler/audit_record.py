@@ -51,6 +51,7 @@ def check_table(
     findings, sums, said = Findings(), Sums(), words_of(parts)
     look = _Look(records, balances, findings, sums)
     take = _TAKE.get(name)
+    count = 0
     for key, digest, document, columns in TABLES[name].standing(records):
         expected = said.pop(key, None)
         if digest != expected:
@@ -63,9 +64,10 @@ def check_table(
             continue
         if not columns:
             findings.add(f"the columns of {name} {key} differ from the document", about=f"{name} {key}")
-        sums.counts[name] += 1
+        count += 1
         if take is not None:
             take(look, document)
+    sums.counts[name] = count
     for key in sorted(said):
         findings.add(f"{name} {key} is missing", about=f"{name} {key}")
     return findings.found, sums
@@ -78,8 +80,7 @@ class _Look:
         self._records, self._balances, self._findings, self._sums = records, balances, findings, sums
 
     def order(self, order: Order) -> None:
-        highest = self._sums.highest
-        highest["order"] = max(highest["order"], order.number)
+        self._number("order", order.number)
         account = ledger.owed(order.number)
         due = owing(order) if order.state in _OWING else {}
         for coin in {order.coin, order.payout_coin}:
@@ -95,23 +96,23 @@ class _Look:
             check_deposits(self._records, order, self._findings)
 
     def coin(self, coin: Coin) -> None:
-        highest = self._sums.highest
-        highest["coin"] = max(highest["coin"], coin.number)
-        self._sums.coins[coin.service, coin.coin] += coin.amount * (coin.booked - (coin.spent_by is not None))
+        self._number("coin", coin.number)
+        if owned := coin.booked - (coin.spent_by is not None):
+            self._sums.coins[coin.service, coin.coin] += coin.amount * owned
 
     def payment(self, payment: Payment) -> None:
-        highest = self._sums.highest
-        highest["payment"] = max(highest["payment"], payment.number)
+        self._number("payment", payment.number)
         self._sums.mined[payment.coin] += payment.state in _ON_CHAIN
 
     def code(self, code: Code) -> None:
-        highest = self._sums.highest
-        highest["code"] = max(highest["code"], code.number)
+        self._number("code", code.number)
 
     def watched(self, watched: Watched) -> None:
         if watched.branch in ("change", "sweep", "float") and type(watched.place) is int:
-            name = f"{watched.branch}:{watched.service}:{watched.coin}"
-            self._sums.highest[name] = max(self._sums.highest[name], watched.place)
+            self._number(f"{watched.branch}:{watched.service}:{watched.coin}", watched.place)
+
+    def _number(self, counter: str, number: int) -> None:
+        self._sums.highest[counter] = max(self._sums.highest[counter], number)
 
 
 _TAKE: dict[str, Callable[[_Look, Any], None]] = {

@@ -6,6 +6,7 @@ Hashes are 32 bytes in the order in which they are hashed; texts of hashes are r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from struct import Struct, error
 from typing import Final, NamedTuple
 
@@ -64,7 +65,7 @@ def merkle_root(hashes: Sequence[bytes]) -> bytes:
     while len(row) > 1:
         if len(row) % 2:
             row.append(row[-1])
-        row = [double_sha256(row[at] + row[at + 1]) for at in range(0, len(row), 2)]
+        row = [sha256(sha256(row[at] + row[at + 1]).digest()).digest() for at in range(0, len(row), 2)]
     return row[0]
 
 

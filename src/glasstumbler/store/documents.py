@@ -20,68 +20,66 @@ from glasstumbler.engine.order import Order
 from glasstumbler.engine.payment import Payment
 from glasstumbler.store.records import Code, KeyRow, Records, Row, Watched
 
-
-class Standing(NamedTuple):
-    """`document` is None if it cannot be read. `columns`: whether those that are searched by say the same as it."""
-
-    key: str
-    digest: str
-    document: Any
-    columns: bool
+Standing = tuple[str, str, Any, bool]
+"""Key, digest, document (None if it cannot be read), whether the columns that are searched by say the same as it."""
+Read = Callable[[Iterable[Row]], Iterator[Standing]]
 
 
 class Table(NamedTuple):
     select: str
-    read: Callable[[Row], Standing]
-    gather: Callable[[Iterable[Row]], Iterator[Row]] = iter
+    read: Read
 
     def standing(self, records: Records) -> Iterator[Standing]:
-        return map(self.read, self.gather(records.rows(self.select)))
+        return self.read(records.rows(self.select))
 
 
 def _json(
     kind: type[Any], select: str, columns: Callable[[Any], Row], key: Callable[[Row], str] = lambda row: str(row[0])
 ) -> Table:
     """A table whose last column is the document; `columns`: what the others must be."""
-    decode = msgspec.json.Decoder(kind).decode
+    decode, digest = msgspec.json.Decoder(kind).decode, ledger.digest
 
-    def read(row: Row) -> Standing:
-        raw = row[-1]
-        if type(raw) is not bytes:
-            return Standing(key(row), ledger.digest(repr(raw).encode()), None, False)
-        try:
-            document = decode(raw)
-        except ledger.UNREADABLE:
-            return Standing(key(row), ledger.digest(raw), None, False)
-        return Standing(key(row), ledger.digest(raw), document, columns(document) == row[:-1])
+    def read(rows: Iterable[Row]) -> Iterator[Standing]:
+        for row in rows:
+            raw = row[-1]
+            if type(raw) is not bytes:
+                yield key(row), digest(repr(raw).encode()), None, False
+                continue
+            try:
+                document = decode(raw)
+            except ledger.UNREADABLE:
+                yield key(row), digest(raw), None, False
+                continue
+            yield key(row), digest(raw), document, columns(document) == row[:-1]
 
     return Table(select, read)
+
+
+def _each(read: Callable[[Row], Standing]) -> Read:
+    return lambda rows: map(read, rows)
 
 
 def _watched(row: Row) -> Standing:
     key = row[1]
     name = key.hex() if type(key) is bytes else repr(key)
-    return Standing(f"{row[0]}:{name}", ledger.digest(repr(row[2:]).encode()), Watched(*row), True)
+    return f"{row[0]}:{name}", ledger.digest(repr(row[2:]).encode()), Watched(*row), True
 
 
 def _account(row: Row) -> Standing:
     key = KeyRow(row[0], row[1], row[2], row[3], bool(row[4]))
-    return Standing(str(row[0]), ledger.digest(msgspec.json.encode(key)), key, row[4] in (0, 1))
+    return str(row[0]), ledger.digest(msgspec.json.encode(key)), key, row[4] in (0, 1)
 
 
 def _fact(row: Row) -> Standing:
     name, value = row
     raw = value.encode() if type(value) is str else repr(value).encode()
-    return Standing(str(name), ledger.digest(raw), row, type(value) is str)
+    return str(name), ledger.digest(raw), row, type(value) is str
 
 
-def _cursor(row: Row) -> Standing:
-    return Standing(str(row[0]), ledger.digest(repr(row[1]).encode()), row, True)
-
-
-def _by_coin(rows: Iterable[Row]) -> Iterator[Row]:
+def _cursors(rows: Iterable[Row]) -> Iterator[Standing]:
     for coin, blocks in groupby(rows, itemgetter(0)):
-        yield coin, [(height, block_hash) for _, height, block_hash in blocks]
+        remembered = [(height, block_hash) for _, height, block_hash in blocks]
+        yield str(coin), ledger.digest(repr(remembered).encode()), remembered, True
 
 
 TABLES: dict[str, Table] = {
@@ -107,15 +105,15 @@ TABLES: dict[str, Table] = {
         lambda row: f"{row[0]}:{row[1]}:{row[2]}",
     ),
     "watch": Table(
-        "SELECT coin, key, service, branch, idx, kind, order_number FROM watch ORDER BY coin, key", _watched
+        "SELECT coin, key, service, branch, idx, kind, order_number FROM watch ORDER BY coin, key", _each(_watched)
     ),
     "code": _json(
         Code,
         "SELECT number, service, code, doc FROM code ORDER BY number",
         lambda c: (c.number, c.service, c.code),
     ),
-    "account": Table("SELECT id, service, key_hash, created, blocked FROM account ORDER BY id", _account),
-    "meta": Table("SELECT key, value FROM meta ORDER BY key", _fact),
-    "cursor": Table("SELECT coin, height, hash FROM block ORDER BY coin, height", _cursor, gather=_by_coin),
+    "account": Table("SELECT id, service, key_hash, created, blocked FROM account ORDER BY id", _each(_account)),
+    "meta": Table("SELECT key, value FROM meta ORDER BY key", _each(_fact)),
+    "cursor": Table("SELECT coin, height, hash FROM block ORDER BY coin, height", _cursors),
 }
 """Names as entries write them. The longest to read come first."""

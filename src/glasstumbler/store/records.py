@@ -110,7 +110,7 @@ class Records:
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Row]:
         """Tables as they stand, for the audit and for copies."""
-        yield from self._stream(sql, values)
+        return iter(self._stream(sql, values))
 
     def load(self, sql: str, rows: list[Row]) -> None:
         """Rows of another record, into one that is empty."""
