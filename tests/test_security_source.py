@@ -34,7 +34,7 @@ PLACED = {
     "store/postgres.py": {"lock", "self._lock", "self._id", "mark", "reached"},
     "store/records.py": {"_WATCHED", "_OPEN", "marks"},
     "torture/disk.py": {"_CHECKPOINT_PAGES", "most"},
-    "store/sqlite.py": {"reached", "'OFF' if self._temporary else 'FULL'"},
+    "store/sqlite.py": {"reached", "-_READER_CACHE_KIB", "'OFF' if self._temporary else 'FULL'"},
 }
 """What is written into statements, looked at one by one: numbers of ours, names out of this source, question marks,
 random hex of this process. Values from requests, files and chains are placeholders."""
