@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -15,7 +15,7 @@ import pytest
 
 from glasstumbler.chains.base import LabChain, Output
 from glasstumbler.clock import VirtualClock
-from glasstumbler.errors import BadInvoice, ChainError, InvoiceUsed, NotATestNetwork, TransactionRefused
+from glasstumbler.errors import BadInvoice, ChainError, HostGone, InvoiceUsed, NotATestNetwork, TransactionRefused
 from glasstumbler.ground import CHAINS
 from glasstumbler.sharing import Sharing
 from glasstumbler.vault import Vault
@@ -160,39 +160,47 @@ def _hold(folder: Path, ready: Event) -> None:
     signal.pause()
 
 
-def test_when_the_holder_is_killed_another_takes_over(tmp_path: Path) -> None:
+@pytest.fixture
+def beside(tmp_path: Path) -> Iterator[tuple[Sharing, Callable[[], None]]]:
+    """A share beside another process's, which holds the chain; and what kills that process."""
     context = multiprocessing.get_context("spawn")
     ready = context.Event()
     holder = context.Process(target=_hold, args=(tmp_path, ready))
     holder.start()
-    assert ready.wait(60)
-    asking = share(tmp_path, "btc")
+
+    def kill() -> None:
+        assert holder.pid is not None
+        os.kill(holder.pid, signal.SIGKILL)
+        holder.join()
+
+    try:
+        assert ready.wait(60)
+        asking = share(tmp_path, "btc")
+        assert not asking.holding
+        yield asking, kill
+        asking.close()
+    finally:
+        holder.kill()
+        holder.join()
+
+
+def test_when_the_holder_is_killed_another_takes_over(beside: tuple[Sharing, Callable[[], None]]) -> None:
+    asking, kill = beside
     chain = asking.chains.onchain["btc"]
-    before, address = chain.tip(), chain.fresh_address()
-    txid = chain.pay(address, 100_000)
-    assert not asking.holding
-    assert holder.pid is not None
-    os.kill(holder.pid, signal.SIGKILL)
-    holder.join()
+    before = chain.tip()
+    txid = chain.pay(chain.fresh_address(), 100_000)
+    kill()
     assert chain.tip() == before
     assert asking.holding
     assert txid in chain.mempool()
-    asking.close()
 
 
-def test_what_would_be_done_twice_is_not_asked_again(tmp_path: Path) -> None:
+def test_what_would_be_done_twice_is_not_asked_again(beside: tuple[Sharing, Callable[[], None]]) -> None:
     """The answer to `mine` is lost: whether it was done is told by nobody but the chain."""
-    context = multiprocessing.get_context("spawn")
-    ready = context.Event()
-    holder = context.Process(target=_hold, args=(tmp_path, ready))
-    holder.start()
-    assert ready.wait(60)
-    asking = share(tmp_path, "btc")
-    height = asking.chains.onchain["btc"].tip()[0]
-    assert holder.pid is not None
-    os.kill(holder.pid, signal.SIGKILL)
-    holder.join()
-    with pytest.raises(ChainError, match="went away during 'mine'"):
-        asking.chains.onchain["btc"].mine(1)
-    assert asking.chains.onchain["btc"].mine(1) == height + 1
-    asking.close()
+    asking, kill = beside
+    chain = asking.chains.onchain["btc"]
+    height = chain.tip()[0]
+    kill()
+    with pytest.raises(HostGone, match="went away during 'mine'"):
+        chain.mine(1)
+    assert chain.mine(1) == height + 1
