@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from glasstumbler.audit import Report, audit
+from glasstumbler.audit_entries import Finding
+from glasstumbler.audit_wallets import check_wallets, look_at, names_of
 from glasstumbler.engine import ledger
 from glasstumbler.errors import StoreError
 from glasstumbler.store.records import Records
 from glasstumbler.store.sqlite import SqliteStore
+from glasstumbler.store.url import reading
 from tests.laboratory import Laboratory
 
 
@@ -75,6 +78,42 @@ def test_two_processes_find_what_one_does(folder: Path, monkeypatch: pytest.Monk
         together = audit(folder)
         assert told(alone) == told(together), statement
         assert alone.clean == (statement == "SELECT 1")
+
+
+CHAIN_CHANGES = (
+    "SELECT 1",
+    "DELETE FROM payment",
+    "UPDATE payment SET txid = 'ab' || txid, doc = CAST(replace(doc, '\"txid\":\"', '\"txid\":\"ab') AS BLOB)",
+    "UPDATE coin SET spent_by = NULL, doc = CAST(replace(doc, '\"spent_by\":', '\"spent\":') AS BLOB)",
+    "DELETE FROM coin WHERE spent_by IS NULL",
+    "DELETE FROM watch WHERE branch = 'change'",
+    "UPDATE orders SET doc = CAST(replace(doc, '\"amount\":', '\"amount\":1') AS BLOB)",
+    "UPDATE block SET hash = 'ab' WHERE height = (SELECT max(height) - 1 FROM block)",
+)
+
+
+@pytest.mark.parametrize("statement", CHAIN_CHANGES)
+def test_a_chain_read_in_stretches_shows_what_one_stretch_shows(folder: Path, statement: str) -> None:
+    """Whatever falls into which of them: what one spends may be what another shows."""
+    run(folder, statement)
+    source = folder / "chains" / "btc.blocks"
+    with reading(folder / "record.db") as records:
+        names, _ = names_of(records, "btc", source)
+
+        def told_in(size: int) -> tuple[set[str], set[int]]:
+            found, mined, shown = list[Finding](), set[int](), []
+            for first in range(0, len(names), size):
+                stretch = names[max(first - 1, 0) : first + size]
+                more, numbers, what = look_at(records, "btc", source, first, stretch, None)
+                shown.append(what)
+                found += more
+                mined |= numbers
+            more, numbers = check_wallets(records, "btc", source, (-1, ""), shown)
+            return {each.text for each in [*found, *more]}, mined | numbers
+
+        whole = told_in(len(names))
+        assert bool(whole[0]) == (statement != "SELECT 1") and bool(whole[1]) == (" payment" not in statement)
+        assert all(told_in(size) == whole for size in (1, 2, 7, len(names) - 1))
 
 
 def test_all_see_the_same_state_while_entries_are_added(folder: Path, in_parts: None) -> None:
