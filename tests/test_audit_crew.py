@@ -19,6 +19,7 @@ from glasstumbler.store.records import Records
 from glasstumbler.store.sqlite import SqliteStore
 from glasstumbler.store.url import reading
 from tests.laboratory import Laboratory
+from tests.postgres import Server
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +146,14 @@ def test_what_a_helper_cannot_read_is_one_clear_line(folder: Path, in_parts: Non
     with pytest.raises(StoreError, match="cannot read the store") as refused:
         audit(folder)
     assert "\n" not in str(refused.value)
+
+
+def test_two_processes_read_a_record_in_postgresql(tmp_path: Path, postgres_server: Server, in_parts: None) -> None:
+    store = postgres_server.database()
+    lab = Laboratory("btc", folder=tmp_path, store=store)
+    lab.fund(lab.bearer("whir", [500_000]))
+    lab.settle()
+    lab.close()
+    report = audit(tmp_path, store=store)
+    assert report.clean, report.lines()
+    assert report.payments and report.chains == ("btc",)
