@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from glasstumbler.errors import SettingsError
+from glasstumbler.errors import SettingsError, StoreError
 from glasstumbler.place import record_of, remember
 from tests.web.server import run
 
@@ -37,6 +37,30 @@ def test_another_password_is_the_same_record_and_none_is_shown(tmp_path: Path) -
     with pytest.raises(SettingsError) as refused:
         record_of(tmp_path, None)
     assert "secret" not in str(refused.value)
+
+
+def test_a_note_that_breaks_off_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever dies while writing it leaves a folder that opens."""
+
+    class Killed(BaseException):
+        pass
+
+    def die(self: Path, target: Path) -> Path:
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(Path, "replace", die)
+        remember(tmp_path, POSTGRES)
+    assert record_of(tmp_path, POSTGRES) == POSTGRES
+    remember(tmp_path, POSTGRES)
+    with pytest.raises(SettingsError):
+        record_of(tmp_path, None)
+
+
+def test_a_note_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "store").write_bytes(b"\xff")
+    with pytest.raises(StoreError, match="cannot read"):
+        record_of(tmp_path, None)
 
 
 def test_the_commands_name_where_the_record_is(tmp_path: Path) -> None:

@@ -15,7 +15,15 @@ import pytest
 
 from glasstumbler.chains.base import LabChain, Output
 from glasstumbler.clock import VirtualClock
-from glasstumbler.errors import BadInvoice, ChainError, HostGone, InvoiceUsed, NotATestNetwork, TransactionRefused
+from glasstumbler.errors import (
+    BadInvoice,
+    ChainError,
+    HostGone,
+    InvoiceUsed,
+    NotATestNetwork,
+    StoreError,
+    TransactionRefused,
+)
 from glasstumbler.ground import CHAINS
 from glasstumbler.sharing import Sharing
 from glasstumbler.vault import Vault
@@ -151,6 +159,16 @@ def test_another_laboratory_does_not_get_in(tmp_path: Path, monkeypatch: pytest.
         stranger.chains.onchain["btc"].tip()
     stranger.close()
     holding.close()
+
+
+def test_who_cannot_say_where_it_answers_holds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "host").mkdir()
+    with pytest.raises(StoreError, match="cannot write"):
+        share(tmp_path, "btc")
+    (tmp_path / "host").rmdir()
+    again = share(tmp_path, "btc")
+    assert again.holding
+    again.close()
 
 
 def _hold(folder: Path, ready: Event) -> None:

@@ -30,7 +30,7 @@ from glasstumbler.errors import StoreError
 from glasstumbler.store.copying import copy_to_file, copy_to_store
 from glasstumbler.store.records import Records
 from glasstumbler.store.url import reading
-from glasstumbler.vault import Vault
+from glasstumbler.vault import Vault, sync
 
 FORMAT = 1
 _MANIFEST, _RECORD, _SECRET, _SETTINGS = "manifest.json", "record.db", "secret", "glasstumbler.toml"
@@ -121,7 +121,7 @@ def _making(place: Path) -> Iterator[Path]:
         finished = archive if archive.exists() else made
         _to_disk(made)
         finished.rename(place)
-        _sync(place.parent)
+        sync(place.parent)
     except OSError as error:
         raise StoreError(f"cannot write {place}: {error.strerror or error}") from None
     except sqlite3.Error as error:
@@ -231,16 +231,8 @@ def _pack(made: Path, archive: Path) -> None:
 
 def _to_disk(made: Path) -> None:
     for path in made.rglob("*"):
-        _sync(path)
-    _sync(made)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync(path)
+    sync(made)
 
 
 # -- reading back -------------------------------------------------------------------------------------------------

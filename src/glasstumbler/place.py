@@ -6,6 +6,7 @@ first address is written down (without user and password), and a command that na
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from glasstumbler.errors import SettingsError, StoreError
@@ -19,7 +20,10 @@ def record_of(data: Path, store: str | None) -> str | Path:
     """The record's address: `store`, or the folder's own file. SettingsError if the folder's record is elsewhere."""
     check_place(store)
     path = data / _FILE
-    known = path.read_text(encoding="utf-8").strip() if path.exists() else None
+    try:
+        known = path.read_text(encoding="utf-8").strip() if path.exists() else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"cannot read {path}: {error}") from None
     if known not in (None, _name(store)):
         option = "no --store" if known == _OWN else "--store"
         raise SettingsError(f"the record of {data} is {known} ({option}); if it was moved there, delete {path}")
@@ -27,13 +31,16 @@ def record_of(data: Path, store: str | None) -> str | Path:
 
 
 def remember(data: Path, store: str | None) -> None:
-    """Once the record is open for the first time. StoreError if the folder takes no file."""
+    """Once the record is open for the first time; whole or not at all. StoreError if the folder takes no file."""
     path = data / _FILE
     if path.exists():
         return
+    part = path.with_name(f"{_FILE}.{os.getpid()}")
     try:
-        path.write_text(f"{_name(store)}\n", encoding="utf-8")
+        part.write_text(f"{_name(store)}\n", encoding="utf-8")
+        part.replace(path)
     except OSError as error:
+        part.unlink(missing_ok=True)
         raise StoreError(f"cannot write {path}: {error.strerror}") from None
 
 

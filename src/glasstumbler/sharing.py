@@ -134,8 +134,13 @@ class Sharing:
         chains = open_chains(self._names, self._vault, self._clock, self._payers, self._folder)
         host = Host(_named(chains), self._key, self._reached)
         written = self._folder / f"host.{os.getpid()}"
-        written.write_text(str(host.port))
-        written.replace(self._folder / "host")
+        try:
+            written.write_text(str(host.port))
+            written.replace(self._folder / "host")
+        except OSError as error:
+            host.close()
+            chains.close()
+            raise StoreError(f"cannot write {written}: {error.strerror}") from None
         return _Held(chains, host, lock)
 
     def _reached(self, offset: int) -> None:

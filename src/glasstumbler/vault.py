@@ -93,7 +93,7 @@ def change_seal(folder: Path, seal: bool, environment: Mapping[str, str] = os.en
         master = _open(path, raw, None if seal else key)
         made = _written(path.parent, sealed.seal(master, key) if seal else master)
         made.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise StoreError(f"cannot use {path}: {error.strerror}") from None
 
@@ -143,8 +143,9 @@ def _written(folder: Path, raw: bytes) -> Path:
     return Path(name)
 
 
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
