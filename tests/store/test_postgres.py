@@ -29,18 +29,6 @@ class TestPostgres(StoreContract):
 
 
 @pytest.fixture
-def place(postgres_server: Server) -> str:
-    return postgres_server.database()
-
-
-@pytest.fixture
-def store(place: str) -> Iterator[PostgresStore]:
-    made = PostgresStore(place)
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def restless_server(postgres_server: Server) -> Iterator[Server]:
     """For tests that stop it or change its settings: afterwards it runs as before."""
     yield postgres_server

@@ -15,7 +15,7 @@ import pytest
 
 from glasstumbler.errors import StoreError
 from glasstumbler.store.postgres import PostgresStore
-from tests.postgres import Server, run
+from tests.postgres import run
 from tests.store.contract import add_code, check_record
 
 SOON = 20
@@ -44,18 +44,6 @@ def unit(records):
 print(store.write(unit), flush=True)
 store.close()
 """
-
-
-@pytest.fixture
-def place(postgres_server: Server) -> str:
-    return postgres_server.database()
-
-
-@pytest.fixture
-def store(place: str) -> Iterator[PostgresStore]:
-    made = PostgresStore(place)
-    yield made
-    made.close()
 
 
 @contextmanager
