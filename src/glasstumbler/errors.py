@@ -10,6 +10,8 @@ GlassTumblerError
 ├── ChainError                 a chain or node failed us
 │   ├── TransactionRefused     not accepted to the mempool: carries a reason code
 │   ├── BlockRefused           our own block was judged invalid
+│   ├── NodeAway               a node does not answer, or not as a node does
+│   ├── NodeAnswer             a node answered with an error: carries its code
 │   ├── HostGone               the process that held the chains went away in the middle of a call
 │   └── PaymentFailed          a Lightning payment did not go through
 ├── NoFunds                    a wallet has too few spendable coins
@@ -93,6 +95,20 @@ class TransactionRefused(ChainError):
 
 class BlockRefused(ChainError):
     pass
+
+
+class NodeAway(ChainError):
+    def __init__(self, kind: str, why: str) -> None:
+        super().__init__(f"the {kind} node is away: {why}")
+        self.kind, self.why = kind, why
+
+
+class NodeAnswer(ChainError):
+    """`code` and `text` are the node's own; 0 where it gave no code."""
+
+    def __init__(self, kind: str, method: str, code: int, text: str) -> None:
+        super().__init__(f"{kind} answered {method} with: {text} ({code})")
+        self.kind, self.method, self.code, self.text = kind, method, code, text
 
 
 class HostGone(ChainError):
