@@ -10,8 +10,8 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Endpoint(NamedTuple):
-    """`kind` names the software (a row of its adapter's table); `extra` holds what only one kind needs: the URL of a
-    Monero wallet server, the files of LND's certificate and macaroon."""
+    """`kind` names the software (a row of its adapter's table); `extra` holds what only some kinds need: `certificate`
+    (the PEM file of a node that speaks TLS), `macaroon` (LND's file), `wallet` (URL of a Monero wallet server)."""
 
     kind: str
     url: str

@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import ssl
 import threading
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
-from glasstumbler.errors import NodeAnswer, NodeAway
+from glasstumbler.errors import NodeAnswer, NodeAway, SettingsError
 from glasstumbler.nodes.endpoint import Endpoint
 
 Ask = Callable[..., Any]
@@ -30,6 +31,7 @@ class Rpc:
         where = urlsplit(endpoint.url)
         self._kind, self._check, self._timeout = endpoint.kind, check, timeout
         self._host, self._port, self._path = where.hostname or "", where.port, where.path or "/"
+        self._tls = _pinned(endpoint) if where.scheme == "https" else None
         self._headers = {"Content-Type": "application/json"}
         if endpoint.user or endpoint.password:
             pair = f"{endpoint.user}:{endpoint.password}".encode()
@@ -94,7 +96,11 @@ class Rpc:
             raise
 
     def _dial(self) -> http.client.HTTPConnection:
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+        connection = (
+            http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._tls)
+            if self._tls
+            else http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+        )
         connection.connect()
         self._local.connection = connection
         with self._lock:
@@ -136,6 +142,15 @@ class Rpc:
         raise NodeAnswer(
             self._kind, method, int(error.get("code") or 0), str(error.get("message") or "no reason given")
         )
+
+
+def _pinned(endpoint: Endpoint) -> ssl.SSLContext:
+    """Trusts the node's own certificate (`extra["certificate"]`, a PEM file) and no other."""
+    file = endpoint.extra.get("certificate", "")
+    try:
+        return ssl.create_default_context(cafile=file)
+    except OSError as error:
+        raise SettingsError(f"the {endpoint.kind} node's certificate {file!r} cannot be read: {error}") from None
 
 
 def _question(number: int, method: str, params: Sequence[Any]) -> dict[str, Any]:
