@@ -52,7 +52,7 @@ def _keys(house: House, slug: str) -> Keys:
 
 
 def _write(house: House, seed: int, outcome: Outcome, out: Path) -> Written:
-    about = dataset.About(seed, "demo", house.lightning is not None)
+    about = dataset.About(seed, "demo", house.lightning is not None and house.lightning.model)
     with house.store.snapshot() as records:
         manifest = dataset.export(records, house.chains, house.policies, about, out / "dataset")
     return Written(manifest.parent, report.write(outcome, seed, out / "report.html"))

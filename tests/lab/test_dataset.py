@@ -14,12 +14,12 @@ import pytest
 
 from glasstumbler.engine.ledger import Entry
 from glasstumbler.errors import RecordError, StoreError
-from glasstumbler.lab import conserve, dataset, schemas
+from glasstumbler.lab import conserve, dataset, observed, schemas
 from glasstumbler.lab.observed import Rows
 from glasstumbler.store.records import Records
 from tests.laboratory import Laboratory
 
-ABOUT = dataset.About(seed=1, scenario="test", lightning=True)
+ABOUT = dataset.About(seed=1, scenario="test", lightning_model=True)
 TABLES = {f"observer/{name}": schema for name, schema in schemas.OBSERVER.items()}
 TABLES |= {f"answers/{name}": schema for name, schema in schemas.ANSWERS.items()}
 
@@ -98,13 +98,54 @@ def test_the_observer_sees_neither_orders_nor_hidden_amounts(folder: Path) -> No
     assert all(row["amount"] is None and row["address"] is None for row in hidden)
 
 
+def rows_of(folder: Path, name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = pq.read_table(folder / f"{name}.parquet").to_pylist()
+    return found
+
+
 def test_links_point_at_what_the_observer_sees(folder: Path) -> None:
-    outputs = pq.read_table(folder / "observer/output.parquet").to_pylist()
-    amounts = {(row["coin"], row["txid"], row["vout"]): row["amount"] for row in outputs}
-    for row in pq.read_table(folder / "answers/link.parquet").to_pylist():
-        assert (row["deposit_coin"], row["deposit_txid"], row["deposit_vout"]) in amounts
-        if row["payout_coin"] != "msat":
-            assert amounts[row["payout_coin"], row["payout_txid"], row["payout_vout"]] == row["payout_amount"]
+    amounts = {(row["coin"], row["output"]): row["amount"] for row in rows_of(folder, "observer/output")}
+    for row in rows_of(folder, "answers/link"):
+        assert (row["deposit_coin"], row["deposit_output"]) in amounts
+        if row["payout_coin"] == "msat":
+            assert row["payout_output"] is None and len(row["payment_hash"]) == 64
+        else:
+            assert amounts[row["payout_coin"], row["payout_output"]] == row["payout_amount"]
+            assert row["payment_hash"] is None
+
+
+def test_numbers_count_what_the_chains_show(lab: Laboratory, folder: Path) -> None:
+    """Every transaction, output and address, in the order of the chain, found again by its number."""
+    names = {(row["coin"], row["address"]): row["name"] for row in rows_of(folder, "observer/address")}
+    outputs, inputs = rows_of(folder, "observer/output"), rows_of(folder, "observer/input")
+    for coin, chain in lab.house.chains.items():
+        mined = [tx for block in observed.blocks(chain) for tx in block.txs]
+        txs = [row for row in rows_of(folder, "observer/tx") if row["coin"] == coin]
+        assert [(row["tx"], row["txid"]) for row in txs] == [(n, tx.txid) for n, tx in enumerate(mined)]
+        mine = [row for row in outputs if row["coin"] == coin]
+        assert [row["output"] for row in mine] == list(range(len(mine)))
+        for row in mine:
+            output = mined[row["tx"]].outputs[row["vout"]]
+            if row["address"] is not None:
+                assert names[coin, row["address"]] == chain.format.address(output.key)
+        for row in (row for row in inputs if row["coin"] == coin):
+            spent = mined[row["tx"]].inputs[row["place"]]
+            if coin == "eth":
+                assert (names[coin, row["account"]].lower(), row["nonce"]) == spent
+            else:
+                assert (txs[mine[row["output"]]["tx"]]["txid"], mine[row["output"]]["vout"]) == spent
+
+
+def test_hops_lead_from_payouts_to_inputs_that_the_chain_shows(folder: Path) -> None:
+    spent = {
+        (row["coin"], row["tx"], row["output"], row["account"], row["nonce"])
+        for row in rows_of(folder, "observer/input")
+    }
+    hops = rows_of(folder, "answers/hop")
+    assert hops
+    for row in hops:
+        assert (row["coin"], row["tx"], row["output"], row["account"], row["nonce"]) in spent
+        assert row["made_by"] is None or row["made_by"] < row["tx"]
 
 
 # -- the gate ---------------------------------------------------------------------------------------------------------

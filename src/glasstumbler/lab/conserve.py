@@ -164,7 +164,7 @@ def _links(rows: list[dict[str, Any]]) -> None:
     given: dict[tuple[str, str, int], int] = defaultdict(int)
     wanted: dict[tuple[str, str, int], int] = {}
     for row in rows:
-        key = (row["service"], row["order_id"], row["output"])
+        key = (row["service"], row["order_id"], row["place"])
         given[key] += row["amount"]
         wanted[key] = row["payout_amount"]
     for key, amount in wanted.items():

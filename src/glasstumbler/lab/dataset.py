@@ -30,10 +30,11 @@ from glasstumbler.errors import StoreError
 from glasstumbler.lab import observed, schemas, truth
 from glasstumbler.lab.conserve import conserve
 from glasstumbler.lab.custody import Book
+from glasstumbler.lab.numbering import numbered
 from glasstumbler.lab.observed import Rows
 from glasstumbler.store.records import Records
 
-FORMAT = 1
+FORMAT = 2
 """Of the tables: raised when a column changes its meaning."""
 LIBRARIES = ("coincurve", "py-bitcoinkernel", "pyarrow", "pyrevm")
 """That bytes of a dataset depend on."""
@@ -46,8 +47,8 @@ class About(msgspec.Struct, frozen=True):
 
     seed: int
     scenario: str
-    lightning: bool
-    """Whether a Lightning network ran; it is a model and has no chain."""
+    lightning_model: bool
+    """Whether a Lightning network ran that is a model; it has no chain."""
 
 
 def export(
@@ -57,11 +58,12 @@ def export(
     StoreError if the folder cannot be written."""
     rows = build(records, chains, policies)
     conserve(rows, records, chains)
-    return _write(rows, chains, about, out)
+    accounts = frozenset(coin for coin, chain in chains.items() if chain.format.one_to_one)
+    return _write(numbered(rows, accounts), chains, about, out)
 
 
 def build(records: Records, chains: Mapping[str, Chain], policies: Mapping[str, Policy]) -> Rows:
-    """Rows of every table by its name."""
+    """Rows of every table by its name; transactions, outputs and addresses by their names, for `numbered`."""
     swaps = frozenset(slug for slug, policy in policies.items() if policy.swap is not None)
     book = Book.whole(records)
     return {
@@ -106,7 +108,7 @@ def _link(link: truth.Link) -> list[dict[str, Any]]:
         {
             "service": link.service,
             "order_id": link.order,
-            "output": link.output,
+            "place": link.output,
             "deposit_coin": link.deposit_coin,
             "deposit_txid": part.txid,
             "deposit_vout": part.vout,
@@ -245,7 +247,7 @@ def _manifest(files: dict[str, Any], chains: Mapping[str, Chain], about: About) 
             **{name: _version(name) for name in LIBRARIES},
         },
         "chains": networks,
-        "models": [coin for coin, chain in chains.items() if chain.model] + ["lightning"] * about.lightning,
+        "models": [coin for coin, chain in chains.items() if chain.model] + ["lightning"] * about.lightning_model,
         "hidden": sorted(observed.HIDDEN & set(chains)),
         "files": files,
     }

@@ -115,6 +115,8 @@ class _Seen:
             }
         )
         for number, (spent, amount) in enumerate(flow.inputs):
+            if self._chain.format.one_to_one:
+                self._row_of(self._address(bytes.fromhex(spent.txid[2:])) or spent.txid, height)
             self._rows["input"].append(
                 {
                     "coin": self._coin,
@@ -152,13 +154,14 @@ class _Seen:
         return self._names[key]
 
     def _sum_up(self, address: str, amount: int, height: int) -> None:
-        row = self.addresses.setdefault(
-            address,
-            {"coin": self._coin, "address": address, "first_height": height, "outputs": 0, "received": 0},
-        )
+        row = self._row_of(address, height)
         row["last_height"] = height
         row["outputs"] += 1
         row["received"] += amount
+
+    def _row_of(self, address: str, height: int) -> dict[str, Any]:
+        first = {"coin": self._coin, "name": address, "first_height": height, "last_height": height}
+        return self.addresses.setdefault(address, {**first, "outputs": 0, "received": 0})
 
 
 def tags(records: Records, swaps: frozenset[str]) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 Amounts are whole base units of the row's coin (satoshi, wei, piconero; `msat`: a thousandth of a satoshi), as
 decimal128(38, 0), which holds every coin's supply. Times are epoch seconds, UTC. Hashes are the hex text that nodes
-show. On Ethereum an input's `spent_txid` is the sender's address and `spent_vout` the nonce.
+show. Transactions, outputs and addresses have numbers, each coin's own, by which all other tables speak of them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ BLOCK = _schema(
 TX = _schema(
     "Transactions of those blocks.",
     _COIN,
-    _column("txid", _TEXT, "of the transaction"),
+    _column("tx", _LONG, "number of the transaction on its chain, from 0, block by block"),
+    _column("txid", _TEXT, "as nodes show it"),
     _column("height", _INT, "of its block"),
     _column("place", _INT, "in the block, from 0"),
     _column("coinbase", _BOOL, "whether it creates coins"),
@@ -56,25 +57,28 @@ TX = _schema(
 INPUT = _schema(
     "What transactions spend; coinbases spend nothing, Monero's rings are not shown.",
     _COIN,
-    _column("txid", _TEXT, "of the spending transaction"),
+    _column("tx", _LONG, "the spending transaction"),
     _column("place", _INT, "of the input, from 0"),
-    _column("spent_txid", _TEXT, "transaction of the output that is spent; Ethereum: the sender's address"),
-    _column("spent_vout", _LONG, "its index; Ethereum: the nonce"),
+    _maybe("output", _LONG, "number of the output that is spent; null on Ethereum"),
+    _maybe("account", _LONG, "Ethereum: number of the sender's address; null elsewhere"),
+    _maybe("nonce", _LONG, "Ethereum: of the sender; null elsewhere"),
     _column("amount", AMOUNT, "of the output that is spent; Ethereum: value and fee"),
 )
 OUTPUT = _schema(
     "What transactions pay.",
     _COIN,
-    _column("txid", _TEXT, "of the paying transaction"),
-    _column("vout", _INT, "index of the output"),
-    _maybe("address", _TEXT, "null where there is none or it is hidden"),
+    _column("output", _LONG, "number of the output on its chain, from 0, transaction by transaction"),
+    _column("tx", _LONG, "the paying transaction"),
+    _column("vout", _INT, "place in the transaction"),
+    _maybe("address", _LONG, "number of the address; null where there is none or it is hidden"),
     _maybe("amount", AMOUNT, "null where it is hidden"),
 )
 ADDRESS = _schema(
-    "Addresses that were paid, summed up.",
+    "Addresses that were paid (Ethereum: or have sent), summed up.",
     _COIN,
-    _column("address", _TEXT, "in test-network form"),
-    _column("first_height", _INT, "of its first payment"),
+    _column("address", _LONG, "number of the address on its chain, from 0, as they first appear"),
+    _column("name", _TEXT, "the address in test-network form"),
+    _column("first_height", _INT, "where it first appears"),
     _column("last_height", _INT, "of its last payment"),
     _column("outputs", _INT, "that pay to it"),
     _column("received", AMOUNT, "by them together"),
@@ -82,7 +86,7 @@ ADDRESS = _schema(
 PUBLIC_TAG = _schema(
     "What an investigator could know from outside: addresses of which the owner is public.",
     _COIN,
-    _column("address", _TEXT, "that is tagged"),
+    _column("address", _LONG, "number of the address that is tagged"),
     _column("label", _TEXT, "the service's slug"),
     _column("category", _TEXT, "mixer or swap"),
     _column("source", _TEXT, "how it came to be known"),
@@ -112,13 +116,12 @@ LINK = _schema(
     "Beneficial truth: what each deposit gave to each payout. A payout's rows add up to it.",
     _SERVICE,
     _ORDER,
-    _column("output", _INT, "of the order, from 0"),
+    _column("place", _INT, "of the payout in its order, from 0"),
     _column("deposit_coin", _TEXT, "chain of the deposit"),
-    _column("deposit_txid", _TEXT, "of the deposit"),
-    _column("deposit_vout", _INT, "of the deposit"),
+    _maybe("deposit_output", _LONG, "number of the output that paid it in; null: it is on no block any more"),
     _column("payout_coin", _TEXT, "msat for Lightning"),
-    _column("payout_txid", _TEXT, "Lightning: the payment hash"),
-    _column("payout_vout", _INT, "Lightning: 0"),
+    _maybe("payout_output", _LONG, "number of the output that paid it out; null: Lightning, or not mined"),
+    _maybe("payment_hash", _TEXT, "of a Lightning payment"),
     _maybe("payout_height", _INT, "null: not mined, or Lightning"),
     _column("amount", AMOUNT, "that this deposit gave, base units of payout_coin"),
     _column("payout_amount", AMOUNT, "of the whole payout"),
@@ -132,15 +135,16 @@ HOP = _schema(
     "Custody truth: every coin that a service's payment spent, and where it came from. Walk made_by to go back.",
     _SERVICE,
     _column("coin", _TEXT, "of the chain"),
-    _column("txid", _TEXT, "of the payment"),
+    _maybe("tx", _LONG, "the payment; null: not mined"),
     _column("kind", _TEXT, "payout, or sweep: it gathers the service's own coins"),
-    _column("input_txid", _TEXT, "as in table input"),
-    _column("input_vout", _LONG, "as in table input"),
+    _maybe("output", _LONG, "number of the output that is spent; null on Ethereum"),
+    _maybe("account", _LONG, "Ethereum: number of the account's address; null elsewhere, and for what is not mined"),
+    _maybe("nonce", _LONG, "Ethereum; null elsewhere"),
     _column("amount", AMOUNT, "of the coin; Ethereum: all that the account held"),
     _column("origin", _TEXT, "float, deposit, change, sweep or stray"),
-    _maybe("made_by", _TEXT, "txid of the service's payment that made the coin (change, sweep)"),
+    _maybe("made_by", _LONG, "the service's payment that made the coin (change, sweep)"),
     _maybe("order_id", _TEXT, "of the order that it was deposited for"),
-    _column("paid_in", pa.list_(_TEXT), "Ethereum: transactions that paid into the account, whatever made it"),
+    _column("paid_in", pa.list_(_LONG), "Ethereum: transactions that paid into the account, whatever made it"),
 )
 WALLET_TRUTH = _schema(
     "Every address that a service controls.",
