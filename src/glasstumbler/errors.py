@@ -6,6 +6,8 @@ GlassTumblerError
 ├── SettingsError              a setting is unknown, malformed or contradicts another
 ├── RecordError                the record does not add up: carries the number of the entry
 ├── StoreError                 the store is locked, damaged, of another version or on a read-only disk
+├── DatasetError               a dataset lacks a table, has other columns, or bytes that its manifest does not know
+├── MethodError                a tracing method failed, or gave links that cannot be
 ├── IllegalTransition          an event that the order's table does not know in this state
 ├── ChainError                 a chain or node failed us
 │   ├── TransactionRefused     not accepted to the mempool: carries a reason code
@@ -73,6 +75,14 @@ class RecordError(GlassTumblerError):
 
 
 class StoreError(GlassTumblerError):
+    pass
+
+
+class DatasetError(GlassTumblerError):
+    pass
+
+
+class MethodError(GlassTumblerError):
     pass
 
 

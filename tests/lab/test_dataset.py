@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,40 +17,16 @@ from glasstumbler.errors import RecordError, StoreError
 from glasstumbler.lab import conserve, dataset, observed, schemas
 from glasstumbler.lab.observed import Rows
 from glasstumbler.store.records import Records
+from tests.lab.conftest import exported, rows_of, worked
 from tests.laboratory import Laboratory
 
-ABOUT = dataset.About(seed=1, scenario="test", lightning_model=True)
 TABLES = {f"observer/{name}": schema for name, schema in schemas.OBSERVER.items()}
 TABLES |= {f"answers/{name}": schema for name, schema in schemas.ANSWERS.items()}
 
 
-def worked(seed: int = 1) -> Laboratory:
-    """A laboratory in which every kind of payout happened."""
-    lab = Laboratory("btc", "bch", "eth", "xmr", "lightning", seed=seed)
-    orders = [lab.bearer("coinjoin", [6_00_000_000, 1_000_000]), lab.bearer("whir", [3_000_000], hours=1)]
-    orders += [lab.codes(coin, (505, 295, 200), minutes=30) for coin in ("btc", "bch", "eth", "eth")]
-    orders += [lab.swap(3_000_000), lab.swap_lightning(40_000)]
-    for order in orders:
-        lab.fund(order)
-    lab.house.advance(3600)
-    lab.settle()
-    return lab
-
-
-def exported(lab: Laboratory, out: Path) -> Path:
-    with lab.house.store.snapshot() as records:
-        return dataset.export(records, lab.house.chains, lab.house.policies, ABOUT, out)
-
-
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Laboratory]:
-    with closing(worked()) as laboratory:
-        yield laboratory
-
-
-@pytest.fixture(scope="module")
-def folder(lab: Laboratory, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return exported(lab, tmp_path_factory.mktemp("dataset")).parent
+def lab(worked_lab: Laboratory) -> Laboratory:
+    return worked_lab
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -96,11 +72,6 @@ def test_the_observer_sees_neither_orders_nor_hidden_amounts(folder: Path) -> No
     hidden = [row for row in outputs if row["coin"] == "xmr"]
     assert hidden
     assert all(row["amount"] is None and row["address"] is None for row in hidden)
-
-
-def rows_of(folder: Path, name: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = pq.read_table(folder / f"{name}.parquet").to_pylist()
-    return found
 
 
 def test_links_point_at_what_the_observer_sees(folder: Path) -> None:
