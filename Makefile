@@ -5,12 +5,12 @@ READY := $(VENV)/.ready
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test serve check bench fuzz kills many torture setup lock tools clean
+.PHONY: demo test serve check bench fuzz kills many torture setup lock tools nodes clean
 
 demo: setup
 	$(BIN)/glasstumbler demo
 
-test: setup tools
+test: setup tools nodes
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 serve: setup
@@ -62,6 +62,11 @@ $(READY): requirements.lock scripts/uv.lock pyproject.toml
 tools:
 	@sh scripts/debian.sh php-cli:php postgresql:pg_ctlcluster
 
+# Node software for private test chains: Debian's litecoind and monero; bcash, bcoin and anvil from npm; btcd and LND from
+# Go modules. Tests start it in temporary folders, on loopback.
+nodes:
+	@sh scripts/nodes/install.sh nodes-bin
+
 # Pins every dependency anew, with hashes and without the names of registries.
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
@@ -70,4 +75,4 @@ lock:
 	  --generate-hashes --no-header --no-emit-index-url - --output-file scripts/uv.lock
 
 clean:
-	rm -rf $(VENV) demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) nodes-bin demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis

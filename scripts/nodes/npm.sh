@@ -1,0 +1,37 @@
+#!/bin/sh
+# Installs bcash, bcoin and anvil into FOLDER/npm, as npm/package-lock.json pins them: sh npm.sh FOLDER.
+# No package's own install script runs, since some download; only what checks signatures for bcash is built, where it can be.
+set -eu
+target=$1
+cd "$(dirname "$0")/npm"
+
+for wanted in node npm; do
+  command -v $wanted >/dev/null || { echo "$wanted is needed for bcash, bcoin and anvil (Debian: apt-get install nodejs npm)" >&2; exit 1; }
+done
+
+# An installation stands for these files and this Node.
+wanted="$(cat package.json package-lock.json .npmrc ../npm.sh | sha256sum) $(node --version)"
+[ "$(cat "$target/npm/.installed" 2>/dev/null)" != "$wanted" ] || exit 0
+
+new="$target/.npm.new"
+rm -rf "$new"
+mkdir "$new"
+cp package.json package-lock.json .npmrc "$new"
+cd "$new"
+echo "installing bcash, bcoin and anvil"
+npm ci --no-update-notifier >install.log 2>&1 || { tail -n 20 install.log >&2; exit 1; }
+
+# Node's own headers, so that nothing is fetched from elsewhere. Without them signatures are checked in JavaScript.
+headers=$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")
+if [ -e "$headers/include/node/node.h" ] && command -v c++ >/dev/null && command -v make >/dev/null; then
+  echo "building what checks signatures for bcash"
+  npm_config_nodedir="$headers" npm_config_ignore_scripts=false MAKEFLAGS="-j$(nproc)" \
+    npm rebuild --foreground-scripts bcrypto >build.log 2>&1 || true
+fi
+[ -e node_modules/bcrypto/build/Release/bcrypto.node ] ||
+  echo "bcash will check signatures in JavaScript, slowly (faster with Debian's libnode-dev, g++, make, python3)" >&2
+
+echo "$wanted" >.installed
+rm -rf "$target/npm"
+mv "$new" "$target/npm"
+ln -sf "$(cd "$target" && echo npm/node_modules/@foundry-rs/anvil-*/bin/anvil)" "$target/anvil"
