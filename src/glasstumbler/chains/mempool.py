@@ -94,6 +94,17 @@ class Mempool:
         self.remove(evicted)
         self._add(entry)
 
+    def admit(self, tx: Tx) -> set[str]:
+        """Let in what a real node has let in, by its own rules; the txids that it put out. TransactionRefused if a
+        coin that it spends is not known here."""
+        parsed = fields(tx)
+        coins = [self._coin(outpoint) for outpoint in tx.inputs]
+        fee = sum(coin.amount for coin in coins) - sum(output.amount for output in tx.outputs)
+        entry = self._entry(parsed, tx, fee, rules.weight(tx))
+        evicted = self.descendants({self._spenders[o] for o in tx.inputs if o in self._spenders})
+        self.enter(entry, evicted)
+        return evicted
+
     def remove(self, txids: Iterable[str]) -> None:
         """Take out these and nothing else: what still spends them would be left hanging."""
         for txid in txids:

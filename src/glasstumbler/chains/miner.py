@@ -18,12 +18,13 @@ _RESERVED_SIGOPS: Final = 400
 
 class Place(NamedTuple):
     """Where a block is to stand. `time` in epoch seconds; `number` tells it from every other block of this chain,
-    so that a competing branch mined in the same second is another one."""
+    so that a competing branch mined in the same second is another one. `version` may hold votes (BIP 9)."""
 
     height: int
     previous: str
     time: int
     number: int
+    version: int = BLOCK_VERSION
 
 
 def choose(waiting: Iterable[Entry], least_rate: int = 0) -> list[Entry]:
@@ -67,7 +68,7 @@ def build(network: NetworkParameters, place: Place, entries: Iterable[Entry], ke
 
 def _header(place: Place, txs: Iterable[Tx]) -> blocks.Header:
     root = blocks.merkle_root([bytes.fromhex(tx.txid)[::-1] for tx in txs])
-    return blocks.Header(BLOCK_VERSION, place.previous, root, place.time, BITS, 0)
+    return blocks.Header(place.version, place.previous, root, place.time, BITS, 0)
 
 
 def solve(network: NetworkParameters, header: bytes) -> bytes:

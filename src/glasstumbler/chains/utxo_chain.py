@@ -15,56 +15,36 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from glasstumbler.chains import blocks, guard, kernel, miner, rules, signing
-from glasstumbler.chains.base import Block, Format, Output, Place, Tx
+from glasstumbler.chains import blocks, guard, kernel, miner, rules
+from glasstumbler.chains.base import Block, Tx
 from glasstumbler.chains.blocklog import BlockLog, LoggedBlock
-from glasstumbler.chains.coinview import CoinView
-from glasstumbler.chains.faucet import Faucet
 from glasstumbler.chains.formats import FORMATS
 from glasstumbler.chains.keys import KeyRing
-from glasstumbler.chains.mempool import Entry, Mempool
-from glasstumbler.chains.networks import NETWORKS, NetworkParameters
-from glasstumbler.chains.tx import RawTx, to_tx
+from glasstumbler.chains.mempool import Entry
+from glasstumbler.chains.networks import NETWORKS
+from glasstumbler.chains.tx import to_tx
+from glasstumbler.chains.utxo_book import BLOCK_SPACING, START_HEIGHT, UtxoBook
 from glasstumbler.clock import Clock
 from glasstumbler.errors import ChainError, StoreError, TransactionRefused
 
-START_HEIGHT = 250
-"""That a new chain is mined to, so that the faucet has 150 mature coinbases."""
-_BLOCK_SPACING = 600
-"""Seconds between the blocks of that beginning, the last of which is dated now."""
-_RECENT = 16
 _AT_ONCE = 50
 """Blocks that the engine may lack for an opening to wait for it."""
 _NO_BLOCK = "00" * 32
-_LAB = "lab"
-_FAUCET = "faucet"
 
 
-class UtxoChain:
+class UtxoChain(UtxoBook):
     """A `LabChain`. Make one with `open`.
 
     `node` is "in-process"; where no wheel of Core's engine exists, "in-process, own checks only".
     """
 
-    network = "regtest"
-    model = False
-
     def __init__(self, coin: str, ring: KeyRing, clock: Clock, log: BlockLog, judge: kernel.Kernel | None) -> None:
-        self.coin = coin
-        self.format: Format = FORMATS[coin]
+        super().__init__(NETWORKS[coin], FORMATS[coin], ring, clock, log)
         self.node = "in-process" if kernel.AVAILABLE or coin == "bch" else "in-process, own checks only"
-        self._parameters: NetworkParameters = NETWORKS[coin]
-        self._ring, self._clock, self._log, self._judge = ring, clock, log, judge
-        self._making, self._lock = threading.Lock(), threading.RLock()
+        self._judge = judge
+        self._making = threading.Lock()
         self._behind: BaseException | None = None
         """Why the engine could not be brought up with the log."""
-        self._view = CoinView()
-        self._verify = _verifier(self._parameters)
-        self._pool = Mempool(self._parameters, self._view, self.format.dust, self._verify)
-        self._recent: dict[str, Block] = {}
-        self._waiting: tuple[str, ...] | None = ()
-        secret = ring.secret(coin, _FAUCET, "float", 0)
-        self._faucet = Faucet(self.format, self._parameters.funding_kind, secret, self._pool)
 
     @classmethod
     def open(
@@ -90,46 +70,6 @@ class UtxoChain:
             log.close()
             raise
         return chain
-
-    # Reading
-
-    def tip(self) -> tuple[int, str]:
-        with self._lock:
-            return self._view.height, self._view.hashes[-1]
-
-    def block_hash(self, height: int) -> str | None:
-        with self._lock:
-            return self._view.hashes[height] if 0 <= height <= self._view.height else None
-
-    def block(self, block_hash: str) -> Block:
-        found = self._recent.get(block_hash)
-        if found is None:
-            logged = self._log.find(block_hash)
-            if logged is None:
-                raise ChainError(f"no block {block_hash} on this {self.coin} chain")
-            found = _block(logged)
-            with self._lock:
-                self._remember(found)
-        return found
-
-    def mempool(self) -> Collection[str]:
-        """A tuple that is made once after each change: safe to keep and to walk through."""
-        with self._lock:
-            if self._waiting is None:
-                self._waiting = tuple(self._pool.entries)
-            return self._waiting
-
-    def transaction(self, txid: str) -> Tx | None:
-        with self._lock:
-            entry = self._pool.entries.get(txid)
-            return entry.tx if entry else self._mined_transaction(txid)
-
-    def place(self, txid: str) -> Place | None:
-        with self._lock:
-            if txid in self._pool.entries:
-                return Place(None, None)
-            standing = self._view.standing.get(txid)
-            return Place(standing.height, self._view.hashes[standing.height]) if standing else None
 
     # Sending
 
@@ -173,21 +113,6 @@ class UtxoChain:
             self._pool.remove([tx.txid for tx in here])
             self._bring_back([tx for tx in displaced.values() if tx not in arrived])
             raise
-
-    def pay(self, address: str, amount: int) -> str:
-        return self.pay_many([Output(self.format.key(address), amount)])
-
-    def pay_many(self, outputs: Sequence[Output]) -> str:
-        """NoFunds if the faucet has too little; TransactionRefused for an output that no node relays."""
-        if any(output.amount < self.format.dust for output in outputs):
-            raise TransactionRefused("dust", f"an output below {self.format.dust}")
-        with self._lock:
-            return self._send(self._faucet.sign(outputs).raw)
-
-    def fresh_address(self, kind: str | None = None) -> str:
-        index = self._log.next_number("fresh addresses")
-        secret = self._ring.secret(self.coin, _LAB, "lab", index)
-        return self.format.address(self.format.own_key(kind or self._parameters.funding_kind, secret))
 
     # Making blocks
 
@@ -262,17 +187,6 @@ class UtxoChain:
         self._pool.enter(entry, evicted)
         self._waiting = None
 
-    def _send(self, raw: bytes) -> str:
-        """A transaction of the faucet's."""
-        tx = to_tx(raw)
-        try:
-            self._accept(tx)
-        except (TransactionRefused, StoreError):
-            self._faucet.recount(self._view)
-            raise
-        self._faucet.sent(tx)
-        return tx.txid
-
     def _mine(self, least_rate: int = 0) -> None:
         with self._lock:
             for refill in self._faucet.refills():
@@ -337,33 +251,6 @@ class UtxoChain:
         arrived = [(txid, entry.tx.raw) for txid, entry in self._pool.entries.items()]
         self._log.wait(arrived, [tx.txid for tx in (*waited, *candidates)])
 
-    def _bring_back(self, candidates: Sequence[Tx]) -> None:
-        left = list(candidates)
-        while left:
-            refused = [tx for tx in left if not self._try(tx)]
-            if len(refused) == len(left):
-                break
-            left = refused  # a child may have stood before its parent: canonical order
-
-    def _try(self, tx: Tx) -> bool:
-        try:
-            self._pool.accept(tx, returned=True)
-        except TransactionRefused:
-            return False
-        return True
-
-    def _mined_transaction(self, txid: str) -> Tx | None:
-        return self._source(txid) if txid in self._view.standing else None
-
-    def _source(self, txid: str) -> Tx:
-        height, offset, size = self._view.standing[txid]
-        return to_tx(self._log.piece(self._view.hashes[height], offset, size))
-
-    def _remember(self, block: Block) -> None:
-        self._recent[block.hash] = block
-        while len(self._recent) > _RECENT:
-            del self._recent[next(iter(self._recent))]
-
     # Opening
 
     def _load(self) -> None:
@@ -375,14 +262,6 @@ class UtxoChain:
             self._replay(logged)
         returned = self._reconcile(self._judge) if self._judge is not None else []
         self._refill_mempool([*returned, *(to_tx(raw) for raw in self._log.waiting())], ())
-
-    def _replay(self, logged: LoggedBlock) -> None:
-        """What the log holds was judged before it was written: only its order and integrity are looked at."""
-        header, txs = blocks.parse_block(logged.raw)
-        tip = self._view.hashes[-1] if self._view.hashes else _NO_BLOCK
-        if header.previous != tip or blocks.block_hash(logged.raw) != logged.hash:
-            raise StoreError(f"the {self.coin} block log is damaged at height {logged.height}")
-        self._view.connect(logged.hash, header.time, txs if logged.height else ())
 
     def _reconcile(self, judge: kernel.Kernel) -> list[Tx]:
         """After a crash either side may be ahead: the engine writes its databases late, the log its last block after
@@ -446,25 +325,5 @@ class UtxoChain:
         with self._made():
             now = self._clock.now()
             while self._view.height < start:
-                self._connect(self._build((), now - (start - self._view.height - 1) * _BLOCK_SPACING))
+                self._connect(self._build((), now - (start - self._view.height - 1) * BLOCK_SPACING))
             self._mine()
-
-
-def _block(logged: LoggedBlock) -> Block:
-    header, txs = blocks.parse_block(logged.raw)
-    return Block(logged.height, logged.hash, logged.previous, header.time, txs)
-
-
-def _verifier(network: NetworkParameters) -> rules.Verify:
-    """Core's engine where it knows the coin's scripts and is there; else our own check of the standard kinds."""
-    if network.engine_scripts and kernel.AVAILABLE:
-        return _verify_by_engine
-
-    def verify(parsed: RawTx, raw: bytes, spent: Sequence[Output]) -> None:
-        signing.verify(parsed, spent, network.coin)
-
-    return verify
-
-
-def _verify_by_engine(parsed: RawTx, raw: bytes, spent: Sequence[Output]) -> None:
-    kernel.verify_inputs(raw, spent)

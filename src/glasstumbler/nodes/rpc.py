@@ -1,4 +1,5 @@
-"""JSON-RPC over HTTP to a node, over connections that the guard has looked at (line.py).
+"""JSON-RPC to a node, over connections that the guard has looked at (line.py): by HTTP or, where none stays open, by a
+WebSocket (websocket.py).
 
 Numbers with a fraction arrive as `Decimal`; nothing becomes a float.
 """
@@ -9,13 +10,16 @@ import base64
 import json
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
 from glasstumbler.errors import NodeAnswer, NodeAway
+from glasstumbler.nodes import websocket
 from glasstumbler.nodes.endpoint import Endpoint
 from glasstumbler.nodes.line import Connection, Line
 
+_NOT_LET_IN = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 Ask = Callable[..., Any]
 """ask(method, *params) -> result."""
 
@@ -23,10 +27,13 @@ Ask = Callable[..., Any]
 class Rpc:
     """Safe from any thread. NodeAway if nobody answers, or not with JSON-RPC; NodeAnswer for the node's own error."""
 
-    def __init__(self, endpoint: Endpoint, check: Callable[[Ask], None], timeout: float = 30.0) -> None:
-        """`check(ask)` raises unless the node at the other end may be used. `timeout`: seconds for one answer."""
+    def __init__(
+        self, endpoint: Endpoint, check: Callable[[Ask], None], timeout: float = 30.0, socket_path: str = ""
+    ) -> None:
+        """`check(ask)` raises unless the node at the other end may be used. `timeout`: seconds for one answer.
+        `socket_path`: where a node takes a WebSocket that closes every HTTP connection after one answer."""
         self._kind, self._check = endpoint.kind, check
-        self._path = urlsplit(endpoint.url).path or "/"
+        self._path, self._socket_path = urlsplit(endpoint.url).path or "/", socket_path
         self._headers = {"Content-Type": "application/json"}
         if endpoint.user or endpoint.password:
             pair = f"{endpoint.user}:{endpoint.password}".encode()
@@ -67,18 +74,32 @@ class Rpc:
         def ask(method: str, *params: Any) -> Any:
             return self._result(method, self._post(connection, _question(0, method, params)))
 
+        if self._socket_path:
+            status = websocket.upgrade(connection, self._socket_path, self._headers)
+            if status != HTTPStatus.SWITCHING_PROTOCOLS:
+                raise self._refused(status)
         self._check(ask)
 
     def _post(self, connection: Connection, body: Any) -> Any:
-        connection.request("POST", self._path, json.dumps(body), self._headers)
-        answer = connection.getresponse()
-        raw = answer.read()
-        if answer.status in (401, 403):
-            raise NodeAway(self._kind, "it does not take this user and password")
+        status, raw = self._exchange(connection, json.dumps(body))
+        if status in _NOT_LET_IN:
+            raise self._refused(status)
         try:
             return json.loads(raw, parse_float=Decimal)
         except ValueError:
-            raise NodeAway(self._kind, f"HTTP {answer.status}, and no JSON") from None
+            raise self._refused(status) from None
+
+    def _exchange(self, connection: Connection, text: str) -> tuple[int, bytes]:
+        if self._socket_path:
+            return HTTPStatus.OK, websocket.exchange(connection, text)
+        connection.request("POST", self._path, text, self._headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+    def _refused(self, status: int) -> NodeAway:
+        if status in _NOT_LET_IN:
+            return NodeAway(self._kind, "it does not take this user and password")
+        return NodeAway(self._kind, f"HTTP {status}, and no JSON")
 
     def _result(self, method: str, reply: Any) -> Any:
         if not isinstance(reply, dict) or ("result" not in reply and "error" not in reply):
