@@ -34,4 +34,6 @@ fi
 echo "$wanted" >.installed
 rm -rf "$target/npm"
 mv "$new" "$target/npm"
-ln -sf "$(cd "$target" && echo npm/node_modules/@foundry-rs/anvil-*/bin/anvil)" "$target/anvil"
+anvil=npm/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil
+[ -e "$target/$anvil" ] || { echo "npm brings anvil for Linux on x86-64 only; bring your own for this machine" >&2; exit 0; }
+ln -sf "$anvil" "$target/anvil"

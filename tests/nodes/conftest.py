@@ -24,11 +24,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{_MISSING}; the tests with real nodes did not run", red=True, bold=True)
 
 
+def needs_installed() -> None:
+    if not INSTALLED.exists():
+        pytest.skip(_MISSING)
+
+
 @contextmanager
 def running() -> Iterator[Nodes]:
     """No node yet, in a temporary folder; all that are started end with it, also when this process is killed."""
-    if not INSTALLED.exists():
-        pytest.skip(_MISSING)
+    needs_installed()
     folder = Path(tempfile.mkdtemp(prefix="glasstumbler-nodes-"))
     command = [sys.executable, "-m", "tests.nodes.keeper", str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=_ROOT) as keeper:

@@ -43,8 +43,8 @@ _PORTS = range(12_000, 32_000)
 _TRIES = 5
 """Times that other ports are drawn, when somebody else was quicker to take them."""
 _PAUSE = 0.05
-_LINE = 300
-"""Letters of a node's last line that an error repeats."""
+_WORDS, _LETTERS = 3, 400
+"""Lines of a node's output that an error repeats, since some say why and then sign off; and letters at most."""
 _NONE: Mapping[str, Path] = MappingProxyType({})
 
 
@@ -82,7 +82,7 @@ class Nodes:
         """Start a node and wait until it is ready; harmless if it runs. `kind` is a row of SOFTWARE; `name` tells nodes
         of one kind apart; `behind` names the node that it asks for blocks (otherwise the one called like its software).
 
-        SettingsError if its program is missing; NodeAway, with its last line, if it does not come up.
+        SettingsError if its program is missing; NodeAway, with its last words, if it does not come up.
         """
         name = name or kind
         with self._changing:
@@ -99,7 +99,7 @@ class Nodes:
         """A node that was started once, running: started again if it has died. Its endpoint stays what it was, as
         long as this object lives; one that was not given out yet gets other ports where somebody else has taken them.
 
-        NodeAway, with the node's last line, if it does not come up.
+        NodeAway, with the node's last words, if it does not come up.
         """
         with self._changing:
             node = self._nodes[name]
@@ -199,9 +199,9 @@ class Nodes:
             ):
                 return
             if time.monotonic() > until:
-                raise NodeAway(name, f"no answer in {software.start_seconds:.0f} s; {_last_line(setting.folder)}")
+                raise NodeAway(name, f"no answer in {software.start_seconds:.0f} s; {_last_words(setting.folder)}")
             time.sleep(_PAUSE)
-        raise NodeAway(name, f"it ended; {_last_line(setting.folder)}")
+        raise NodeAway(name, f"it ended; {_last_words(setting.folder)}")
 
     def _setting(self, name: str) -> Setting:
         node = self._nodes[name]
@@ -307,7 +307,7 @@ def _fresh_log(folder: Path) -> IO[bytes]:
     return path.open("wb")
 
 
-def _last_line(folder: Path) -> str:
+def _last_words(folder: Path) -> str:
     try:
         with (folder / "log").open("rb") as file:
             file.seek(max(0, (folder / "log").stat().st_size - 4096))
@@ -315,4 +315,4 @@ def _last_line(folder: Path) -> str:
     except OSError:
         lines = []
     said = [line.strip() for line in lines if line.strip()]
-    return f"its last line: {said[-1][:_LINE]}" if said else "it said nothing"
+    return f"its last words: {' | '.join(said[-_WORDS:])[-_LETTERS:]}" if said else "it said nothing"
