@@ -9,6 +9,7 @@ import pytest
 from glasstumbler.engine import ledger
 from glasstumbler.engine.order import OutputState, State
 from glasstumbler.engine.payment import Payment, PaymentState
+from glasstumbler.errors import NodeAway, PaymentWaits
 from glasstumbler.lab.custody import Book, walk
 from tests.laboratory import DAY, Laboratory, need
 
@@ -336,5 +337,53 @@ def test_a_worker_that_stood_still_books_nothing_again(expired: bool, monkeypatc
         assert lab.state(order) == ("failed" if expired else "completed")
         kinds = [entry.kind for entry in lab.entries() if entry.order == order.number]
         assert kinds.count("failed" if expired else "lightning paid") == 1
+    finally:
+        lab.close()
+
+
+def test_a_lightning_payment_that_waits_stays_an_intent_and_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = Laboratory("btc", "xmr", "lightning")
+    try:
+        slow, quick = lab.swap_lightning(20_000), lab.swap_lightning(30_000)
+        network, waits = lab.house.lightning, [True]
+        assert network is not None
+        pay = network.pay
+
+        def pay_later(payer: str, invoice: str, key: str) -> object:
+            if waits[0] and slow.swap and invoice == slow.swap.invoice:
+                raise PaymentWaits("still on its way")
+            return pay(payer, invoice, key)
+
+        monkeypatch.setattr(network, "pay", pay_later)
+        lab.fund(slow)
+        lab.fund(quick)
+        assert (lab.state(slow), lab.state(quick)) == ("paying", "completed")
+        waits[0] = False
+        lab.house.turn()
+        lab.check()
+        assert lab.state(slow) == "completed"
+    finally:
+        lab.close()
+
+
+def test_while_the_lightning_node_is_away_its_payments_stay_intents(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = Laboratory("btc", "xmr", "lightning")
+    try:
+        order, network = lab.swap_lightning(20_000), lab.house.lightning
+        assert network is not None
+
+        def away(payer: str, invoice: str, key: str) -> object:
+            raise NodeAway("lnd", "nobody listens there")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(network, "pay", away)
+            with pytest.raises(NodeAway):
+                lab.fund(order)
+            assert lab.state(order) == "paying"
+            assert [payment.state for payment in lab.payments() if payment.carried] == [PaymentState.STORED]
+        lab.house.turn()
+        lab.check()
+        assert lab.state(order) == "completed"
+        assert [entry.kind for entry in lab.entries() if entry.order == order.number].count("lightning paid") == 1
     finally:
         lab.close()

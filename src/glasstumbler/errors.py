@@ -15,6 +15,7 @@ GlassTumblerError
 │   ├── NodeAway               a node does not answer, or not as a node does
 │   ├── NodeAnswer             a node answered with an error: carries its code
 │   ├── HostGone               the process that held the chains went away in the middle of a call
+│   ├── PaymentWaits           a Lightning payment is on its way, or cannot leave now: to be asked about again
 │   └── PaymentFailed          a Lightning payment did not go through
 ├── NoFunds                    a wallet has too few spendable coins
 ├── Rejection                  the request is at fault: carries `field` and a text
@@ -122,6 +123,10 @@ class NodeAnswer(ChainError):
 
 
 class HostGone(ChainError):
+    pass
+
+
+class PaymentWaits(ChainError):
     pass
 
 

@@ -23,7 +23,7 @@ from glasstumbler.engine import desk, ledger
 from glasstumbler.engine.order import Order, OutputState, State
 from glasstumbler.engine.payment import Payment, PaymentState
 from glasstumbler.engine.policy import Policy
-from glasstumbler.errors import NoFunds, PaymentFailed, Rejection, TransactionRefused
+from glasstumbler.errors import NoFunds, PaymentFailed, PaymentWaits, Rejection, TransactionRefused
 from glasstumbler.store.base import Store
 from glasstumbler.store.records import Records
 from glasstumbler.wallet import Wallet
@@ -46,7 +46,8 @@ class LightningPaid(Protocol):
 
 class LightningPayer(Protocol):
     def pay(self, payer: str, invoice: str, key: str) -> LightningPaid:
-        """Idempotent by `key`, the payment hash. PaymentFailed or a Rejection if it cannot be paid."""
+        """Idempotent by `key`, the payment hash. PaymentFailed or a Rejection if it cannot be paid; PaymentWaits if
+        that is not known yet."""
         ...
 
 
@@ -253,18 +254,22 @@ class Payer:
             records.append(ledger.Entry("broadcast", now, service, detail={"txids": txids}))
 
     def _send_lightning(self) -> bool:
-        """Intents become payments. The network knows a payment by its hash, so asking again pays nothing twice."""
+        """Intents become payments. The network knows a payment by its hash, so asking again pays nothing twice. What
+        waits on its way, or for a channel, stays an intent and holds up no other; so do all while the node is away."""
         if self._lightning is None:
             return False
-        waiting = self._intents(_OPEN)
-        for payment in waiting:
+        moved = False
+        for payment in self._intents(_OPEN):
             try:
                 paid = self._lightning.pay(payment.service, payment.raw, payment.txid)
+            except PaymentWaits:
+                continue
             except (PaymentFailed, Rejection) as error:
                 self._store.write(partial(self._lightning_failed, payment.number, str(error)))
             else:
                 self._store.write(partial(self._lightning_paid, payment.number, paid.preimage, paid.fee_msat))
-        return bool(waiting)
+            moved = True
+        return moved
 
     def _intents(self, most: int) -> list[Payment]:
         if self._lightning is None:

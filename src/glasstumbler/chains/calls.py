@@ -14,7 +14,16 @@ from glasstumbler import errors
 from glasstumbler.chains.base import Block, Output, Place, Tx
 from glasstumbler.chains.lightning import LightningPayment
 from glasstumbler.engine.commands import Route
-from glasstumbler.errors import BadAmount, ChainError, GlassTumblerError, NotATestNetwork, Rejection, TransactionRefused
+from glasstumbler.errors import (
+    BadAmount,
+    ChainError,
+    GlassTumblerError,
+    NodeAnswer,
+    NodeAway,
+    NotATestNetwork,
+    Rejection,
+    TransactionRefused,
+)
 
 
 class Call(NamedTuple):
@@ -109,6 +118,8 @@ def answered(call: Call, raw: bytes) -> Any:
 
 _PARTS: dict[type[GlassTumblerError], tuple[str, ...]] = {
     TransactionRefused: ("reason", "text"),
+    NodeAway: ("kind", "why"),
+    NodeAnswer: ("kind", "method", "code", "text"),
     NotATestNetwork: ("what", "seen", "allowed"),
     BadAmount: ("text", "field", "currency"),
     Rejection: ("text", "field"),
