@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from glasstumbler.chains import blocks, eth, monero, tx
+from glasstumbler.chains import blocks, eth, eth_block, monero, tx
 from glasstumbler.chains.base import Block
 from glasstumbler.chains.blocklog import BlockLog, LoggedBlock
 from glasstumbler.errors import BlockRefused, ChainError
@@ -73,8 +73,14 @@ def _read_block(logged: LoggedBlock) -> Block:
     return Block(logged.height, blocks.block_hash(logged.raw), header.previous, header.time, txs)
 
 
+def _read_eth_block(logged: LoggedBlock) -> Block:
+    if eth_block.is_node_block(logged.raw):
+        return eth_block.read_block(logged.raw).block
+    return eth.read_whole_block(logged.raw)
+
+
 _READ: Mapping[str, Callable[[LoggedBlock], Block]] = {
-    "eth": lambda logged: eth.read_whole_block(logged.raw),
+    "eth": _read_eth_block,
     "xmr": lambda logged: monero.read_block(logged.raw),
 }
 

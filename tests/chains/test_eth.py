@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from glasstumbler.chains import eth_format
 from glasstumbler.chains.base import Outpoint, Output, Place, Signed, Spend
 from glasstumbler.chains.blocklog import BlockLog
-from glasstumbler.chains.eth import GAS_LIMIT, GWEI, EthChain, Header, read_block
+from glasstumbler.chains.eth import GAS_LIMIT, EthChain, Header, read_block
 from glasstumbler.chains.eth_format import (
+    GWEI,
     EthFormat,
     checksum_address,
     own_address,

@@ -143,6 +143,15 @@ class BlockLog:
             write.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, number + 1))
         return int(number)
 
+    def note(self, name: str, value: str) -> None:
+        """A fact to be kept; an earlier one of this name is replaced."""
+        with self._writing("FULL") as write:
+            write.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    def noted(self, name: str) -> str | None:
+        row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else None
+
     @contextmanager
     def _writing(self, synchronous: str) -> Iterator[sqlite3.Connection]:
         with self._lock:

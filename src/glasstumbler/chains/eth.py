@@ -14,10 +14,13 @@ from typing import Final, NamedTuple
 from glasstumbler.chains.base import Block, Output
 from glasstumbler.chains.eth_format import (
     CHAIN_ID,
+    ETHER,
+    GWEI,
     TRANSFER_GAS,
     EthFormat,
     Item,
     Transfer,
+    next_base_fee,
     own_address,
     parse_address,
     read_transfer,
@@ -36,14 +39,10 @@ from glasstumbler.errors import BlockRefused, NoFunds, TransactionRefused
 
 GAS_LIMIT: Final = 120_000_000
 """Of a block: 5,714 transfers."""
-GWEI: Final = 10**9
-ETHER: Final = 10**18
 FIRST_BASE_FEE: Final = GWEI
 MOST_AHEAD: Final = 10_000
 """Nonces beyond the account's own that a waiting transaction may have."""
 
-_ELASTICITY, _CHANGE = 2, 8
-"""EIP-1559: ELASTICITY_MULTIPLIER, BASE_FEE_MAX_CHANGE_DENOMINATOR."""
 _BUMP_PERCENT = 110
 """What a replacement must offer, in both fees."""
 _RESERVED = 0xFFFF
@@ -80,11 +79,7 @@ class Header(NamedTuple):
 
     def next_base_fee(self) -> int:
         """Wei per gas of the following block (EIP-1559)."""
-        target = GAS_LIMIT // _ELASTICITY
-        change = self.base_fee * abs(self.gas_used - target) // target // _CHANGE
-        if self.gas_used > target:
-            return self.base_fee + max(change, 1)
-        return self.base_fee - change
+        return next_base_fee(self.base_fee, self.gas_used, GAS_LIMIT)
 
 
 class EthChain(LoggedChain[Transfer]):

@@ -25,6 +25,11 @@ CHAIN_ID: Final = 31337
 TRANSFER_GAS: Final = 21_000
 """What a transfer without data costs (Yellow Paper, appendix G: G_transaction)."""
 
+GWEI: Final = 10**9
+ETHER: Final = 10**18
+
+_ELASTICITY, _CHANGE = 2, 8
+"""EIP-1559: ELASTICITY_MULTIPLIER, BASE_FEE_MAX_CHANGE_DENOMINATOR."""
 _TYPE_2: Final = b"\x02"
 _HALF_ORDER: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 """Signatures above half the curve's order are refused (EIP-2)."""
@@ -81,6 +86,13 @@ def _prefix(length: int, offset: int) -> bytes:
         return bytes((offset + length,))
     size = rlp_int(length)
     return bytes((offset + 55 + len(size),)) + size
+
+
+def next_base_fee(base_fee: int, gas_used: int, gas_limit: int) -> int:
+    """Wei per gas of the block that follows one with these figures (EIP-1559)."""
+    target = gas_limit // _ELASTICITY
+    change = base_fee * abs(gas_used - target) // target // _CHANGE
+    return base_fee + max(change, 1) if gas_used > target else base_fee - change
 
 
 def rlp_int(number: int) -> bytes:
@@ -220,7 +232,7 @@ def read_transfer(raw: bytes) -> Transfer:
         gas=_number(gas),
         to=to,
         value=_number(value),
-        sender=_recover(keccak256(unsigned), _number(parity), _number(r), _number(s)),
+        sender=recover(keccak256(unsigned), _number(parity), _number(r), _number(s)),
         txid="0x" + keccak256(raw).hex(),
         raw=raw,
     )
@@ -232,7 +244,9 @@ def _number(field: bytes) -> int:
     return int.from_bytes(field, "big")
 
 
-def _recover(digest: bytes, parity: int, r: int, s: int) -> bytes:
+def recover(digest: bytes, parity: int, r: int, s: int) -> bytes:
+    """The address that signed this digest. TransactionRefused (bad-signature) if none did, or in a form that Ethereum
+    does not take."""
     if parity > 1 or s > _HALF_ORDER:
         raise TransactionRefused("bad-signature", "parity above 1, or s above half the order (EIP-2)")
     signature = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes((parity,))

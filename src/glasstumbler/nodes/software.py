@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from glasstumbler.clock import GENESIS_TIME
 from glasstumbler.nodes.endpoint import Endpoint
 
 REGTEST_CHAIN_ID: Final = 31337
@@ -162,8 +163,11 @@ def _bnode(kind: str) -> Software:
 
 
 def _anvil_command(on: Setting) -> list[str]:
-    where = ["--host", "127.0.0.1", "--port", str(on.ports["rpc"])]
-    return [*where, "--chain-id", str(REGTEST_CHAIN_ID), "--no-mining", "--quiet", "--cache-path", str(on.folder)]
+    """The same first block each time, and transactions in the order of their arrival: a chain that a kill took is made
+    again from our log, with the same hashes. Its own accounts, whose keys everybody knows, are left out."""
+    where = ["--host", "127.0.0.1", "--port", str(on.ports["rpc"]), "--cache-path", str(on.folder)]
+    first = ["--chain-id", str(REGTEST_CHAIN_ID), "--timestamp", str(GENESIS_TIME), "--gas-limit", "120000000"]
+    return [*where, *first, "--accounts", "0", "--no-mining", "--order", "fifo", "--quiet"]
 
 
 def _monerod_command(on: Setting) -> list[str]:
@@ -213,7 +217,7 @@ SOFTWARE: Final[Mapping[str, Software]] = MappingProxyType(
             endpoint=_open("anvil"),
             question="eth_chainId",
             apart="it has no peers; --host 127.0.0.1",
-            keeps="nothing: its chain is in memory",
+            keeps="nothing: its chain is in memory, and made again from our log",
         ),
         "monerod": Software(
             program="monerod",
