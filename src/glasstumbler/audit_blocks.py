@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from glasstumbler.chains import blocks, eth, eth_block, monero, tx
+from glasstumbler.chains import blocks, eth, eth_block, monero, monero_scan, tx
 from glasstumbler.chains.base import Block
 from glasstumbler.chains.blocklog import BlockLog, LoggedBlock
 from glasstumbler.errors import BlockRefused, ChainError
@@ -79,9 +79,15 @@ def _read_eth_block(logged: LoggedBlock) -> Block:
     return eth.read_whole_block(logged.raw)
 
 
+def _read_xmr_block(logged: LoggedBlock) -> Block:
+    if monero_scan.is_node_block(logged.raw):
+        return monero_scan.read_node_block(logged.raw)
+    return monero.read_block(logged.raw)
+
+
 _READ: Mapping[str, Callable[[LoggedBlock], Block]] = {
     "eth": _read_eth_block,
-    "xmr": lambda logged: monero.read_block(logged.raw),
+    "xmr": _read_xmr_block,
 }
 
 

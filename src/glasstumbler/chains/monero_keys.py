@@ -68,7 +68,7 @@ def keys_of(seed: bytes) -> Keys:
     return Keys(spend, base(spend), view, base(view))
 
 
-def _offset(view: bytes, account: int, index: int) -> bytes:
+def subaddress_offset(view: bytes, account: int, index: int) -> bytes:
     """m = Hs("SubAddr\\0" || view key || account || index)."""
     numbers = account.to_bytes(4, "little") + index.to_bytes(4, "little")
     return reduce_scalar(keccak256(b"SubAddr\0" + view + numbers))
@@ -79,7 +79,7 @@ def subaddress_key(seed: bytes, index: int, account: int = 0) -> bytes:
     keys = keys_of(seed)
     if not index and not account:
         return keys.public_spend + keys.public_view
-    offset = _offset(keys.view, account, index)
+    offset = subaddress_offset(keys.view, account, index)
     point = crypto_core_ed25519_add(keys.public_spend, crypto_scalarmult_ed25519_base_noclamp(offset))
     return point + crypto_scalarmult_ed25519_noclamp(keys.view, point)
 
@@ -89,7 +89,7 @@ def subaddress_secret(seed: bytes, index: int, account: int = 0) -> bytes:
     keys = keys_of(seed)
     if not index and not account:
         return keys.spend
-    return crypto_core_ed25519_scalar_add(keys.spend, _offset(keys.view, account, index))
+    return crypto_core_ed25519_scalar_add(keys.spend, subaddress_offset(keys.view, account, index))
 
 
 def subaddress(seed: bytes, index: int, account: int = 0) -> str:

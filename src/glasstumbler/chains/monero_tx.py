@@ -73,8 +73,8 @@ class MoneroBlock(NamedTuple):
     txs: tuple[MoneroTx, ...]
 
     def raw(self) -> bytes:
-        txs = b"".join(_varint(len(tx.raw)) + tx.raw for tx in self.txs)
-        return self._header() + _varint(len(self.txs)) + txs
+        txs = b"".join(varint(len(tx.raw)) + tx.raw for tx in self.txs)
+        return self._header() + varint(len(self.txs)) + txs
 
     def hash(self) -> str:
         body = keccak256(b"".join(bytes.fromhex(tx.txid) for tx in self.txs))
@@ -84,8 +84,8 @@ class MoneroBlock(NamedTuple):
         return Block(self.height, self.hash(), self.previous, self.time, tuple(tx.tx() for tx in self.txs))
 
     def _header(self) -> bytes:
-        numbers = _varint(self.time) + _varint(self.number)
-        return _BLOCK_MAGIC + _varint(self.height) + bytes.fromhex(self.previous) + numbers
+        numbers = varint(self.time) + varint(self.number)
+        return _BLOCK_MAGIC + varint(self.height) + bytes.fromhex(self.previous) + numbers
 
 
 def coinbase(outputs: Sequence[Output], extra: bytes) -> MoneroTx:
@@ -107,7 +107,7 @@ def verify(tx: MoneroTx, number: int, key: bytes) -> bool:
 def read_tx(raw: bytes) -> MoneroTx:
     """TransactionRefused("malformed") if the bytes are no transaction of the model."""
     try:
-        return _Reader(raw).transaction()
+        return Reader(raw).transaction()
     except ValueError as problem:
         raise TransactionRefused("malformed", str(problem)) from None
 
@@ -115,14 +115,14 @@ def read_tx(raw: bytes) -> MoneroTx:
 def read_monero_block(raw: bytes) -> MoneroBlock:
     """BlockRefused if the bytes are no block of the model."""
     try:
-        return _Reader(raw).block()
+        return Reader(raw).block()
     except (ValueError, TransactionRefused) as problem:
         raise BlockRefused(f"the block is damaged: {problem}") from None
 
 
 def _finished(inputs: Sequence[Input], outputs: Sequence[Output], extra: bytes) -> MoneroTx:
     body = [_source_bytes(entry.source) + entry.signature for entry in inputs]
-    raw = _TX_MAGIC + _varint(len(body)) + b"".join(body) + _outputs_bytes(outputs, extra)
+    raw = _TX_MAGIC + varint(len(body)) + b"".join(body) + _outputs_bytes(outputs, extra)
     return MoneroTx(tuple(inputs), tuple(outputs), extra, keccak256(raw).hex(), raw)
 
 
@@ -131,12 +131,12 @@ def _signed_data(sources: Sequence[Source], outputs: Sequence[Output], extra: by
 
 
 def _source_bytes(source: Source) -> bytes:
-    return bytes.fromhex(source.txid) + _varint(source.number)
+    return bytes.fromhex(source.txid) + varint(source.number)
 
 
 def _outputs_bytes(outputs: Sequence[Output], extra: bytes) -> bytes:
-    body = b"".join(key + _varint(amount) for key, amount in outputs)
-    return _varint(len(outputs)) + body + _varint(len(extra)) + extra
+    body = b"".join(key + varint(amount) for key, amount in outputs)
+    return varint(len(outputs)) + body + varint(len(extra)) + extra
 
 
 def _sign(secret: bytes, message: bytes) -> bytes:
@@ -157,7 +157,7 @@ def _verified(public: bytes, message: bytes, signature: bytes) -> bool:
     return True
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
     out = bytearray()
     while number >= 0x80:
         out.append(number & 0x7F | 0x80)
@@ -166,45 +166,45 @@ def _varint(number: int) -> bytes:
     return bytes(out)
 
 
-class _Reader:
-    """Reads what is written above; ValueError for anything else."""
+class Reader:
+    """Reads Monero's numbers, and what is written above; ValueError for anything else."""
 
     def __init__(self, raw: bytes) -> None:
-        self._raw, self._at = raw, 0
+        self._raw, self.place = raw, 0
 
     def transaction(self) -> MoneroTx:
         self._magic(_TX_MAGIC)
-        inputs = tuple(self._input() for _ in range(self._count(_MOST_PARTS)))
-        outputs = tuple(Output(self._take(64), self._number()) for _ in range(self._count(_MOST_PARTS)))
-        extra = self._take(self._count(_MOST_EXTRA))
-        self._end()
+        inputs = tuple(self._input() for _ in range(self.count(_MOST_PARTS)))
+        outputs = tuple(Output(self.take(64), self.number()) for _ in range(self.count(_MOST_PARTS)))
+        extra = self.take(self.count(_MOST_EXTRA))
+        self.end()
         return MoneroTx(inputs, outputs, extra, keccak256(self._raw).hex(), self._raw)
 
     def block(self) -> MoneroBlock:
         self._magic(_BLOCK_MAGIC)
-        height, previous, time, number = self._number(), self._take(32).hex(), self._number(), self._number()
-        txs = tuple(read_tx(self._take(self._number())) for _ in range(self._count(len(self._raw))))
-        self._end()
+        height, previous, time, number = self.number(), self.take(32).hex(), self.number(), self.number()
+        txs = tuple(read_tx(self.take(self.number())) for _ in range(self.count(len(self._raw))))
+        self.end()
         return MoneroBlock(height, previous, time, number, txs)
 
     def _input(self) -> Input:
-        return Input(Source(self._take(32).hex(), self._number()), self._take(64))
+        return Input(Source(self.take(32).hex(), self.number()), self.take(64))
 
     def _magic(self, magic: bytes) -> None:
-        if self._take(len(magic)) != magic:
+        if self.take(len(magic)) != magic:
             raise ValueError("it does not begin as one of this model")
 
-    def _take(self, size: int) -> bytes:
-        end = self._at + size
+    def take(self, size: int) -> bytes:
+        end = self.place + size
         if end > len(self._raw):
             raise ValueError("it is cut short")
-        start, self._at = self._at, end
+        start, self.place = self.place, end
         return self._raw[start:end]
 
-    def _number(self) -> int:
+    def number(self) -> int:
         number = shift = 0
         while shift < _VARINT_BITS:
-            byte = self._take(1)[0]
+            byte = self.take(1)[0]
             number |= (byte & 0x7F) << shift
             if byte < 0x80:
                 if (byte == 0 and shift) or number >> _VARINT_BITS:
@@ -213,12 +213,15 @@ class _Reader:
             shift += 7
         raise ValueError("a number of more than 64 bits, or longer than it need be")
 
-    def _count(self, most: int) -> int:
-        count = self._number()
+    def count(self, most: int) -> int:
+        count = self.number()
         if count > most:
             raise ValueError(f"{count} parts; at most {most}")
         return count
 
-    def _end(self) -> None:
-        if self._at != len(self._raw):
+    def since(self, place: int) -> bytes:
+        return self._raw[place : self.place]
+
+    def end(self) -> None:
+        if self.place != len(self._raw):
             raise ValueError("bytes are left over")

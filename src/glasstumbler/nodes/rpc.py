@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
@@ -21,7 +21,7 @@ from glasstumbler.nodes.line import Connection, Line
 
 _NOT_LET_IN = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 Ask = Callable[..., Any]
-"""ask(method, *params) -> result."""
+"""ask(method, *params, **named) -> result."""
 
 
 class Rpc:
@@ -40,17 +40,22 @@ class Rpc:
             self._headers["Authorization"] = "Basic " + base64.b64encode(pair).decode()
         self._line = Line(endpoint, self._look, timeout)
 
-    def call(self, method: str, *params: Any) -> Any:
-        reply = self._line.ask(lambda connection: self._post(connection, _question(0, method, params)))
+    def call(self, method: str, *params: Any, **named: Any) -> Any:
+        """Parameters by place, or by name where the node wants names."""
+        reply = self._line.ask(lambda connection: self._post(connection, _question(0, method, params, named)))
         if not isinstance(reply, dict):
             raise NodeAway(self._kind, "the answer is not JSON-RPC")
         return self._result(method, reply)
+
+    def post(self, path: str, **fields: Any) -> Any:
+        """What the node answers to an object that is sent to a path of its own, outside JSON-RPC (monerod)."""
+        return self._line.ask(lambda connection: self._post(connection, fields, path))
 
     def batch(self, questions: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Results of [(method, *params), ...] in their order, asked at once; a `NodeAnswer` may stand for a result."""
         if not questions:
             return []
-        asked = [_question(number, one[0], one[1:]) for number, one in enumerate(questions)]
+        asked = [_question(number, one[0], one[1:], {}) for number, one in enumerate(questions)]
         replies = self._line.ask(lambda connection: self._post(connection, asked))
         if not isinstance(replies, list) or len(replies) != len(asked):
             raise NodeAway(self._kind, "the answer to a batch is not one")
@@ -71,8 +76,8 @@ class Rpc:
     # Inside.
 
     def _look(self, connection: Connection) -> None:
-        def ask(method: str, *params: Any) -> Any:
-            return self._result(method, self._post(connection, _question(0, method, params)))
+        def ask(method: str, *params: Any, **named: Any) -> Any:
+            return self._result(method, self._post(connection, _question(0, method, params, named)))
 
         if self._socket_path:
             status = websocket.upgrade(connection, self._socket_path, self._headers)
@@ -80,8 +85,8 @@ class Rpc:
                 raise self._refused(status)
         self._check(ask)
 
-    def _post(self, connection: Connection, body: Any) -> Any:
-        status, raw = self._exchange(connection, json.dumps(body))
+    def _post(self, connection: Connection, body: Any, path: str | None = None) -> Any:
+        status, raw = self._exchange(connection, json.dumps(body), path)
         if status in _NOT_LET_IN:
             raise self._refused(status)
         try:
@@ -89,10 +94,10 @@ class Rpc:
         except ValueError:
             raise self._refused(status) from None
 
-    def _exchange(self, connection: Connection, text: str) -> tuple[int, bytes]:
+    def _exchange(self, connection: Connection, text: str, path: str | None) -> tuple[int, bytes]:
         if self._socket_path:
             return HTTPStatus.OK, websocket.exchange(connection, text)
-        connection.request("POST", self._path, text, self._headers)
+        connection.request("POST", path or self._path, text, self._headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
 
@@ -114,5 +119,5 @@ class Rpc:
         )
 
 
-def _question(number: int, method: str, params: Sequence[Any]) -> dict[str, Any]:
-    return {"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}
+def _question(number: int, method: str, params: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": number, "method": method, "params": dict(named) or list(params)}

@@ -175,7 +175,7 @@ def _monerod_command(on: Setting) -> list[str]:
     peers = ["--p2p-bind-ip", "127.0.0.1", "--p2p-bind-port", str(on.ports["peers"])]
     alone = ["--offline", "--no-igd", "--disable-dns-checkpoints", "--check-updates", "disabled", "--no-zmq"]
     where = ["--data-dir", str(on.folder), "--log-file", str(on.folder / "monerod.log"), "--non-interactive"]
-    return ["--regtest", "--fixed-difficulty", "1", *rpc, *peers, *alone, *where]
+    return ["--regtest", "--keep-fakechain", "--fixed-difficulty", "1", *rpc, *peers, *alone, *where]
 
 
 def _wallet_command(on: Setting) -> list[str]:
