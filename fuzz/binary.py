@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from fuzz.target import Target, split
-from glasstumbler.chains import bip70, blocks, eth, eth_format, monero_tx, tx
+from glasstumbler.chains import bip70, blocks, eth, eth_format, monero_rct, monero_scan, monero_tx, tx
 from glasstumbler.chains.base import LabChain
 from glasstumbler.chains.eth import EthChain
 from glasstumbler.chains.keys import KeyRing
@@ -56,7 +56,13 @@ def _rlp(data: bytes) -> None:
     assert eth_format.rlp_encode(item) == data
 
 
-_TX: tuple[Callable[[bytes], None], ...] = (_utxo_tx, _eth_tx, _monero_tx, _rlp)
+def _rct_tx(data: bytes) -> None:
+    parsed = monero_rct.read_rct_tx(data)
+    assert parsed.raw == data
+    assert monero_rct.read_rct_tx(data) == parsed
+
+
+_TX: tuple[Callable[[bytes], None], ...] = (_utxo_tx, _eth_tx, _monero_tx, _rlp, _rct_tx)
 
 
 def run_transaction(data: bytes) -> None:
@@ -84,7 +90,13 @@ def _monero_block(data: bytes) -> None:
     assert block.block().hash == block.hash()
 
 
-_BLOCK: tuple[Callable[[bytes], None], ...] = (_utxo_block, _eth_block, _monero_block)
+def _node_block(data: bytes) -> None:
+    block, txs = monero_scan.read_parts(data)
+    assert monero_scan.log_block(block, txs) == data
+    assert monero_scan.read_names(data) == tuple(opened.tx.txid for opened in txs)
+
+
+_BLOCK: tuple[Callable[[bytes], None], ...] = (_utxo_block, _eth_block, _monero_block, _node_block)
 
 
 def run_block(data: bytes) -> None:
@@ -130,7 +142,7 @@ def run_mempool(data: bytes) -> None:
 
 TARGETS = {
     "payment_request": Target(run_payment_request, (BadPaymentRequest,), 600),
-    "transaction": Target(run_transaction, (TransactionRefused,), 1500),
+    "transaction": Target(run_transaction, (TransactionRefused,), 3000),
     "block": Target(run_block, (BlockRefused,), 3000),
     "mempool": Target(run_mempool, (TransactionRefused,), 1500),
 }
