@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -62,3 +63,8 @@ def test_all_run_side_by_side_and_stop_by_themselves(own_nodes: Nodes) -> None:
     for kind, known in all_known.items():
         assert known is not None and processes.end(known, SOFTWARE[kind].stop_seconds), f"{kind} had to be killed"
         assert own_nodes.process(kind) is None
+
+
+def test_each_is_in_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "nodes.md").read_text()
+    assert [kind for kind in SOFTWARE if kind not in page.replace("LND", "lnd")] == []

@@ -18,6 +18,7 @@ import pytest
 from glasstumbler.errors import NodeAway, SettingsError, StoreError
 from glasstumbler.nodes import processes
 from glasstumbler.nodes.processes import Process
+from glasstumbler.nodes.rpc import Rpc
 from glasstumbler.nodes.running import Nodes, is_free, program
 from glasstumbler.nodes.software import SOFTWARE
 from tests.nodes.conftest import needs_installed
@@ -26,6 +27,7 @@ from tests.nodes.test_running import killed, wait_for, works
 _START_AND_WAIT = """
 import sys
 from pathlib import Path
+from glasstumbler.nodes.rpc import Rpc
 from glasstumbler.nodes.running import Nodes
 nodes = Nodes(Path(sys.argv[1]))
 for kind in sys.argv[2:]:
@@ -193,6 +195,32 @@ def test_a_node_that_stands_still_is_killed(folder: Path) -> None:
         os.kill(known.pid, signal.SIGSTOP)
         assert not processes.end(known, 0.2)
         wait_for(lambda: not known.alive)
+    finally:
+        nodes.close()
+
+
+def test_a_node_that_only_stands_still_is_not_waited_for(folder: Path) -> None:
+    nodes = Nodes(folder)
+    try:
+        endpoint = nodes.start("anvil")
+        known = nodes.process("anvil")
+        assert known is not None
+        os.kill(known.pid, signal.SIGSTOP)
+        assert nodes.ensure("anvil") == endpoint  # otherwise NodeAway, after a minute
+        os.kill(known.pid, signal.SIGCONT)
+        assert nodes.process("anvil") == known
+    finally:
+        nodes.close()
+
+
+def test_litecoind_stops_by_itself_although_a_client_keeps_its_connection(folder: Path) -> None:
+    nodes = Nodes(folder)
+    try:
+        rpc = Rpc(nodes.start("litecoind"), lambda ask: None)
+        assert rpc.call("getblockcount") == 0
+        known = nodes.process("litecoind")
+        assert known is not None
+        assert processes.end(known, SOFTWARE["litecoind"].stop_seconds)
     finally:
         nodes.close()
 

@@ -30,13 +30,15 @@ class Process(NamedTuple):
 
 
 def process(pid: int) -> Process | None:
-    """The process of this number, or None if there is none, or only what its parent has not taken note of."""
+    """The process of this number, or None if there is none, or only what its parent has not taken note of yet. While
+    threads of a killed process are still going, so are its sockets: that counts as alive."""
     try:
         stat = (_PROC / str(pid) / "stat").read_text()
     except OSError:
         return None
     fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else Process(pid, int(fields[19]))
+    threads, started = int(fields[17]), int(fields[19])
+    return None if fields[0] in "ZX" and threads <= 1 else Process(pid, started)
 
 
 def carries(pid: int, mark: str) -> bool:

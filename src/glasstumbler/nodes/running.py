@@ -69,7 +69,7 @@ class Nodes:
     def __init__(self, folder: Path, programs: Mapping[str, Path] = _NONE, installed: Path = INSTALLED) -> None:
         self._folder, self._programs, self._installed = folder.absolute(), programs, installed
         self._changing = threading.RLock()
-        self._given: set[str] = set()
+        self._ready: dict[str, Process] = {}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._lock = _claimed(self._folder)
         try:
@@ -96,8 +96,8 @@ class Nodes:
             return self.ensure(name)
 
     def ensure(self, name: str) -> Endpoint:
-        """A node that was started once, running: started again if it has died. Its endpoint stays what it was, as
-        long as this object lives; one that was not given out yet gets other ports where somebody else has taken them.
+        """A node that was started once: started again, and waited for, if it has died. Its endpoint stays what it was
+        as long as this object lives; one that was not given out yet gets other ports where somebody else took them.
 
         NodeAway, with the node's last words, if it does not come up.
         """
@@ -106,15 +106,18 @@ class Nodes:
             if node.behind:
                 self.start(SOFTWARE[node.kind].needs, node.behind)
             for last in (*[False] * _TRIES, True):
+                known = self.process(name)
+                if known is not None and self._ready.get(name) == known:
+                    break  # whether it answers now is the adapter's to see: a slow node is not waited for twice
                 try:
-                    self._wait(name, self.process(name) or self._spawn(name))
-                    break
+                    known = known or self._spawn(name)
+                    self._wait(name, known)
+                    self._ready[name] = known
                 except NodeAway:
                     taken = [port for port in node.ports.values() if not is_free(port)]
-                    if last or not taken or name in self._given or self.process(name) is not None:
+                    if last or not taken or name in self._ready or self.process(name) is not None:
                         raise
                     node.ports = self._free_ports(node.kind)
-            self._given.add(name)
             return self.endpoint(name)
 
     def endpoint(self, name: str) -> Endpoint:

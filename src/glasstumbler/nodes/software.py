@@ -77,11 +77,16 @@ def _http(kind: str, path: str = "/") -> Callable[[Setting], Endpoint]:
 # -- bitcoind and litecoind -------------------------------------------------------------------------------------------
 
 
+_IDLE_SECONDS: Final = 10
+"""After which it closes a connection that nobody uses. It does not stop before they are closed."""
+
+
 def _core(kind: str, more: str = "") -> Software:
     def files(on: Setting) -> dict[str, str]:
         return {
             "node.conf": "regtest=1\nserver=1\nprinttoconsole=1\nnodebuglogfile=1\ndisablewallet=1\ntxindex=1\n"
-            f"rpcuser={on.user}\nrpcpassword={on.password}\nrpcthreads=8\nrpcworkqueue=256\n{more}"
+            f"rpcuser={on.user}\nrpcpassword={on.password}\nrpcthreads=8\nrpcworkqueue=256\n"
+            f"rpcservertimeout={_IDLE_SECONDS}\n{more}"
             "dnsseed=0\ndiscover=0\nlistenonion=0\n[regtest]\nlisten=0\nconnect=0\nacceptnonstdtxn=0\n"
             f"rpcbind=127.0.0.1\nrpcallowip=127.0.0.1\nrpcport={on.ports['rpc']}\n"
         }
@@ -96,7 +101,7 @@ def _core(kind: str, more: str = "") -> Software:
         endpoint=_http(kind),
         question="getblockchaininfo",
         apart="listen=0, connect=0, dnsseed=0, discover=0; rpcbind=127.0.0.1",
-        keeps="blocks up to its last flush; no mempool",
+        keeps="what it last flushed to the disk: often nothing since it started",
         files=files,
     )
 
@@ -227,7 +232,7 @@ SOFTWARE: Final[Mapping[str, Software]] = MappingProxyType(
             endpoint=_open("monerod", "/json_rpc"),
             question="get_info",
             apart="--offline, --no-igd, no name looked up; it binds to 127.0.0.1",
-            keeps="blocks up to its last flush",
+            keeps="its blocks",
         ),
         "monero-wallet-rpc": Software(
             program="monero-wallet-rpc",
