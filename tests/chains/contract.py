@@ -397,6 +397,106 @@ class ChainContract:
                 chain.reorg(depth)
         assert chain.tip() == tip
 
+    # Deposits and payouts, as orders see them
+
+    def paid_to(self, chain: LabChain, txid: str, key: bytes) -> list[int]:
+        tx = chain.transaction(txid)
+        return [output.amount for output in tx.outputs if output.key == key] if tx else []
+
+    def test_some_wait_while_others_are_mined(self, chain: LabChain) -> None:
+        """To one address: in a block, in the mempool, and both seen at the same time."""
+        address = chain.fresh_address()
+        key = chain.format.key(address)
+        mined = chain.pay(address, self.amount)
+        chain.mine()
+        waiting = chain.pay(address, self.amount + 1)
+        assert chain.place(mined) == Place(*chain.tip())
+        assert chain.place(waiting) == Place(None, None)
+        assert [self.paid_to(chain, txid, key) for txid in (mined, waiting)] == [[self.amount], [self.amount + 1]]
+
+    def test_confirmations_count_up_and_begin_anew_after_a_reorganisation(self, chain: LabChain) -> None:
+        txid = chain.pay(chain.fresh_address(), self.amount)
+        first = chain.mine()
+        for confirmations in (1, 2, 3):
+            place = chain.place(txid)
+            assert place == Place(first, chain.block_hash(first))
+            assert chain.tip()[0] - first + 1 == confirmations
+            chain.mine()
+        chain.reorg(4)
+        assert chain.place(txid) == Place(None, None)
+        again = chain.mine()
+        assert chain.place(txid) == Place(again, chain.tip()[1]) and again > first
+
+    def test_a_payout_is_exact_and_so_is_its_fee(self, chain: LabChain) -> None:
+        if not self.spends:
+            pytest.skip("cannot be spent by us")
+        for kind in self.kinds:
+            coin = self.fund(chain, kind)
+            own = chain.format.own_key(kind, coin.secret)
+            target = chain.format.key(chain.fresh_address())
+            fee = chain.format.fee([kind], [target, own], self.rate)
+            paid = self.amount // 3
+            signed = chain.format.sign([coin], [Output(target, paid), Output(own, coin.amount - paid - fee)])
+            assert signed.fee == fee
+            chain.broadcast(signed.raw)
+            chain.mine()
+            assert chain.place(signed.txid) == Place(*chain.tip())
+            assert self.paid_to(chain, signed.txid, target) == [paid], kind
+
+    def test_a_deposit_that_is_replaced_gives_way_to_what_replaced_it(self, chain: LabChain) -> None:
+        if not (self.spends and self.replaces):
+            pytest.skip("replaces nothing")
+        coin = self.fund(chain, self.kinds[0])
+        first = self.spend(chain, coin, sequence=0xFFFFFFFD)
+        deposit = chain.transaction(chain.broadcast(first.raw))
+        assert deposit is not None
+        key = deposit.outputs[0].key
+        better = self.spend(chain, coin, rate=self.rate * 3, sequence=0xFFFFFFFD)
+        chain.broadcast(better.raw)
+        chain.mine()
+        assert self.paid_to(chain, first.txid, key) == self.paid_to(chain, better.txid, key) == []
+        assert chain.place(better.txid) == Place(*chain.tip())
+
+    def test_a_mined_deposit_that_is_double_spent_is_gone_for_good(self, chain: LabChain) -> None:
+        if not (self.spends and self.forgets):
+            pytest.skip("what was sent stays known")
+        coin = self.fund(chain, self.kinds[0])
+        first, second = (self.spend(chain, coin) for _ in range(2))
+        chain.broadcast(first.raw)
+        chain.mine()
+        chain.reorg(1, forget=[first.txid])
+        chain.broadcast(second.raw)
+        chain.mine()
+        with pytest.raises(TransactionRefused):
+            chain.broadcast(first.raw)
+        chain.mine(2)
+        assert chain.transaction(first.txid) is None and chain.place(first.txid) is None
+        assert chain.place(second.txid) is not None
+
+    def test_a_reorganisation_takes_what_builds_on_each_other_and_brings_it_back(self, chain: LabChain) -> None:
+        if not (self.spends and self.chains_unconfirmed):
+            pytest.skip("spends only what is mined")
+        parent = self.fund(chain, self.kinds[0])
+        child = self.spend(chain, parent)
+        chain.broadcast(child.raw)
+        chain.mine()
+        both = [parent.outpoint.txid, child.txid]
+        chain.reorg(2)
+        assert self.waiting(chain, both) == both
+        chain.mine()
+        assert [chain.place(txid) for txid in both] == [Place(*chain.tip())] * 2
+
+    def test_what_waits_can_be_forgotten_too(self, chain: LabChain) -> None:
+        if not self.forgets:
+            pytest.skip("what was sent stays known")
+        chain.mine()
+        kept, lost = (chain.pay(chain.fresh_address(), self.amount) for _ in range(2))
+        chain.reorg(1, forget=[lost])
+        assert self.waiting(chain, [kept, lost]) == [kept]
+        chain.mine()
+        assert chain.place(lost) is None
+        assert chain.place(kept) == Place(*chain.tip())
+
     # Coming back
 
     def test_what_came_at_once_comes_back(self, chain: LabChain) -> None:

@@ -214,13 +214,12 @@ class CoreChain(UtxoBook):
     def _unmake(self, fork: int) -> None:
         """Take the node's blocks above `fork` away so that their transactions, and those that wait, are forgotten.
 
-        bcoin and bcash empty their mempool then. Core drops what stands more than ten blocks deep in what is
-        invalidated, so that everything that waits is buried first, in blocks that nobody gets to see.
+        What waits is buried first, in blocks that nobody gets to see: Core does not take back into its mempool what
+        stands more than ten blocks deep in what is invalidated, bcoin and bcash nothing while their mempool is empty.
         """
         if not self._node.kind.forgets:
             raise ChainError(f"{self.node} cannot be made to forget a transaction")
-        if not self._node.kind.silent:
-            self._give(self._stack(self._view.height, [*self._all_waiting(), *[_NO_ENTRIES] * _OVER]))
+        self._give(self._stack(self._view.height, [*self._all_waiting(), *[_NO_ENTRIES] * _OVER]))
         self._node.invalidate(self._view.hashes[fork + 1])
 
     def _all_waiting(self) -> list[Sequence[Entry]]:
@@ -270,7 +269,8 @@ class CoreChain(UtxoBook):
             raise RefusedNode(f"{self.coin} node", "another chain, from its first block on", "the one in the block log")
         if height < self._view.height:
             lost = [logged.raw for logged in self._log.chain(fork + 1)]
-            if not any(self._node.submit(lost)):
+            self._node.submit(lost)
+            if self._node.tip() == self._view.hashes[-1]:
                 return
         self._adopt(fork, height)
 

@@ -68,10 +68,10 @@ KINDS: Final[Mapping[str, CoreKind]] = MappingProxyType(
 )
 
 KNOWN: Final = re.compile(
-    r"already (in|exists|known)|txn-already|already have transaction|known transaction|already in block chain",
+    r"already (in|exists|known|have)|txn-already|^(rejected: )?duplicate$|^inconclusive$",
     re.IGNORECASE,
 )
-"""How nodes say that they have a transaction or block: no refusal."""
+"""How nodes say that they have a transaction or block, or keep it beside their chain: no refusal."""
 
 _REASONS: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), reason)

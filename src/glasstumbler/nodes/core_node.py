@@ -103,7 +103,7 @@ class CoreNode:
         said = []
         for answer in self._pages("submitblock", [(raw.hex(),) for raw in raws]):
             text = answer.text if isinstance(answer, NodeAnswer) else str(answer or "")
-            said.append("" if text in ("duplicate", "inconclusive") or KNOWN.search(text) else text)
+            said.append("" if KNOWN.search(text) else text)
         return said
 
     def invalidate(self, block_hash: str) -> None:
