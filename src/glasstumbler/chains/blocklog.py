@@ -90,6 +90,10 @@ class BlockLog:
         row = self._connection.execute("SELECT hash FROM active WHERE height = ?", (height,)).fetchone()
         return row[0] if row else None
 
+    def hashes(self) -> list[str]:
+        """Of the active chain, by height."""
+        return [row[0] for row in self._connection.execute("SELECT hash FROM active ORDER BY height")]
+
     def find(self, block_hash: str) -> LoggedBlock | None:
         """A block by hash, active or stale."""
         row = self._connection.execute(
@@ -98,11 +102,13 @@ class BlockLog:
         return _logged(row) if row else None
 
     def piece(self, block_hash: str, offset: int, size: int) -> bytes:
-        """Bytes out of a raw block that is known."""
-        (piece,) = self._connection.execute(
+        """Bytes out of a raw block that is known. StoreError if it is not there."""
+        row = self._connection.execute(
             "SELECT substr(raw, ?, ?) FROM blocks WHERE hash = ?", (offset + 1, size, block_hash)
         ).fetchone()
-        return bytes(piece)
+        if row is None or not isinstance(row[0], bytes):
+            raise StoreError(f"the block log is damaged: it has lost block {block_hash}")
+        return row[0]
 
     def chain(self, first: int = 0) -> Iterator[LoggedBlock]:
         """The active chain's blocks in order, from height `first`."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from glasstumbler.chains.base import Outpoint, Output, Tx
 from glasstumbler.chains.blocks import HEADER_SIZE
+from glasstumbler.chains.snapshot import Held, Standing, State
 from glasstumbler.chains.tx import compact_size
 
 _MEDIAN_SPAN = 11
@@ -32,14 +33,6 @@ class Coin(NamedTuple):
         return Output(self.key, self.amount)
 
 
-class Standing(NamedTuple):
-    """Of a mined transaction: height of its block, offset and size in the raw block."""
-
-    height: int
-    offset: int
-    size: int
-
-
 def is_coinbase(tx: Tx) -> bool:
     return tx.inputs == (_NOTHING,)
 
@@ -57,6 +50,26 @@ class CoinView:
     def height(self) -> int:
         return len(self.hashes) - 1
 
+    def held(self) -> Held:
+        """As it is now."""
+        return Held(list(self.hashes), dict(self.standing), self.coins.copy(), list(self.times))
+
+    def restore(self, state: State) -> None:
+        """Come to stand where this state was taken."""
+        self.clear()
+        self.hashes, self.times = state.hashes, state.times
+        for mined in state.mined():
+            txid, height = mined.txid, mined.height
+            self.standing[txid] = mined.standing
+            for vout, key, amount in mined.coins:
+                self.coins[Outpoint(txid, vout)] = Coin(key, amount, height, mined.position == 0)
+
+    def clear(self) -> None:
+        """Back before the genesis block."""
+        self.hashes, self.times = [], []
+        self.coins.clear()
+        self.standing.clear()
+
     def median_time(self, height: int) -> int:
         """Median time past at this block (BIP 113): the middle of it and the ten before."""
         return sorted(self.times[max(0, height + 1 - _MEDIAN_SPAN) : height + 1])[min(height + 1, _MEDIAN_SPAN) // 2]
@@ -68,7 +81,7 @@ class CoinView:
         coins, standing = self.coins, self.standing
         # Every output first: where blocks are sorted by txid, a coin may be spent above the place where it is made.
         for number, tx in enumerate(txs):
-            standing[tx.txid] = Standing(height, offset, len(tx.raw))
+            standing[tx.txid] = Standing(height, number, offset, len(tx.raw))
             offset += len(tx.raw)
             for vout, (key, amount) in enumerate(tx.outputs):
                 if key[:1] != _RETURN:

@@ -29,11 +29,12 @@ from glasstumbler.chains.eth_format import (
     rlp_int,
     sign_transfer,
 )
-from glasstumbler.chains.eth_state import Account, BlockFrame, EthState, Execution
+from glasstumbler.chains.eth_state import Account, BlockFrame, EthState, Execution, undone
 from glasstumbler.chains.guard import check_node
 from glasstumbler.chains.keccak import keccak256
 from glasstumbler.chains.keys import KeyRing
 from glasstumbler.chains.logged_chain import LoggedChain, Site
+from glasstumbler.chains.snapshot import Held, State
 from glasstumbler.clock import GENESIS_TIME, Clock
 from glasstumbler.errors import BlockRefused, NoFunds, TransactionRefused
 
@@ -89,19 +90,17 @@ class EthChain(LoggedChain[Transfer]):
 
     def __init__(self, ring: KeyRing, clock: Clock, folder: Path | None = None) -> None:
         check_node("eth", chain_id=CHAIN_ID)
-        super().__init__(clock, folder)
+        super().__init__(ring, clock, folder)
         self.format = EthFormat()
-        self._ring = ring
         self._faucets = [ring.secret("eth", "faucet", "float", index) for index in range(_FAUCETS)]
         self._turn = 0
-        self._state = EthState({own_address(secret): _FAUCET_BALANCE for secret in self._faucets})
-        self._headers: list[Header] = []
-        self._undo: list[dict[bytes, Account]] = []
+        self._clear()
         self._queues: dict[bytes, dict[int, Transfer]] = {}
         self._spending: dict[bytes, int] = {}
         self._incoming: dict[bytes, int] = {}
-        genesis = _genesis(self._state)
-        self._parsed: tuple[bytes, Header, list[Transfer]] = _block_bytes(genesis, []), genesis, []
+        self._header = _genesis(self._state)
+        """Of the tip."""
+        self._parsed: tuple[bytes, Header, list[Transfer]] = _block_bytes(self._header, []), self._header, []
         self._open(self._parsed[0])
 
     def account(self, address: str) -> Account:
@@ -112,7 +111,7 @@ class EthChain(LoggedChain[Transfer]):
     def base_fee(self) -> int:
         """Wei per gas of the next block."""
         with self._lock:
-            return self._headers[-1].next_base_fee()
+            return self._header.next_base_fee()
 
     # Faucet and the lab's own wallet.
 
@@ -202,7 +201,7 @@ class EthChain(LoggedChain[Transfer]):
         chosen = _choose(execution, waiting)
         header = Header(
             bytes.fromhex(site.previous[2:]),
-            _state_root(self._headers[-1].state_root, execution.changes()),
+            _state_root(self._header.state_root, execution.changes()),
             _transactions_root(chosen),
             site.height,
             TRANSFER_GAS * len(chosen),
@@ -213,13 +212,13 @@ class EthChain(LoggedChain[Transfer]):
         return _block_bytes(header, chosen)
 
     def _frame(self, height: int, time: int) -> BlockFrame:
-        return BlockFrame(height, time, self._headers[-1].next_base_fee(), GAS_LIMIT, _COINBASE)
+        return BlockFrame(height, time, self._header.next_base_fee(), GAS_LIMIT, _COINBASE)
 
     def _parse(self, raw: bytes) -> tuple[Header, list[Transfer]]:
         """Each block is wanted twice in a row, to be shown and to be connected."""
         parsed = self._parsed
         if parsed[0] != raw:
-            parsed = self._parsed = raw, *_read_block(raw)
+            parsed = self._parsed = raw, *_read_whole_block(raw)
         return parsed[1:]
 
     def _decode(self, raw: bytes) -> Block:
@@ -228,8 +227,7 @@ class EthChain(LoggedChain[Transfer]):
     def _connect(self, raw: bytes, block: Block) -> None:
         header, transfers = self._parse(raw)
         if header.height == 0:
-            self._headers.append(header)
-            self._undo.append({})
+            self._header = header
             return
         execution = Execution(self._state, self._frame(header.height, header.time))
         try:
@@ -239,20 +237,34 @@ class EthChain(LoggedChain[Transfer]):
             raise BlockRefused(f"block {header.height}: {problem}") from None
         changes = execution.changes()
         made = header._replace(
-            previous=bytes.fromhex(self._blocks[-1].hash[2:]),
-            state_root=_state_root(self._headers[-1].state_root, changes),
+            previous=bytes.fromhex(self._hashes[-1][2:]),
+            state_root=_state_root(self._header.state_root, changes),
             transactions_root=_transactions_root(transfers),
             gas_used=TRANSFER_GAS * len(transfers),
-            base_fee=self._headers[-1].next_base_fee(),
+            base_fee=self._header.next_base_fee(),
         )
         if made != header:
             raise BlockRefused(f"block {header.height}: its header does not fit its transactions")
-        self._undo.append(self._state.replace(changes))
-        self._headers.append(header)
+        self._state.replace(changes)
+        self._header = header
 
-    def _disconnect(self, block: Block) -> None:
-        self._state.replace(self._undo.pop())
-        self._headers.pop()
+    def _disconnect(self, raw: bytes) -> None:
+        header, transfers = self._parse(raw)
+        below, _ = _split(self._raw(_hash_text(header.previous)))
+        self._state.replace(undone(self._state, transfers, header.base_fee, _COINBASE))
+        self._header = below
+
+    # State.
+
+    def _held(self) -> Held:
+        return Held(list(self._hashes), dict(self._standing), accounts=self._state.accounts())
+
+    def _restore(self, state: State) -> None:
+        self._state = EthState({key: Account(int.from_bytes(much, "big"), n) for key, much, n in state.accounts})
+        self._header, _ = _split(self._raw(self._hashes[-1]))
+
+    def _clear(self) -> None:
+        self._state = EthState({own_address(secret): Account(_FAUCET_BALANCE, 0) for secret in self._faucets})
 
 
 def read_block(raw: bytes) -> Block:
@@ -267,10 +279,14 @@ def _block(header: Header, transfers: Sequence[Transfer]) -> Block:
 
 def read_whole_block(raw: bytes) -> Block:
     """As `read_block`; BlockRefused also if its header does not name its transactions."""
+    return _block(*_read_whole_block(raw))
+
+
+def _read_whole_block(raw: bytes) -> tuple[Header, list[Transfer]]:
     header, transfers = _read_block(raw)
     if header.transactions_root != _transactions_root(transfers):
         raise BlockRefused(f"block {header.height}: its header does not fit its transactions")
-    return read_block(raw)
+    return header, transfers
 
 
 def _hash_text(value: bytes) -> str:
@@ -344,6 +360,15 @@ def _block_bytes(header: Header, transfers: Sequence[Transfer]) -> bytes:
 
 def _read_block(raw: bytes) -> tuple[Header, list[Transfer]]:
     """BlockRefused if it is no block of ours."""
+    header, raws = _split(raw)
+    try:
+        return header, [read_transfer(raw) for raw in raws]
+    except TransactionRefused as problem:
+        raise BlockRefused(f"the block is damaged: {problem}") from None
+
+
+def _split(raw: bytes) -> tuple[Header, list[bytes]]:
+    """The header, and the transactions unread."""
     try:
         item = rlp_decode(raw)
         if not isinstance(item, list) or len(item) != 3 or not all(isinstance(part, list) for part in item):
@@ -354,8 +379,8 @@ def _read_block(raw: bytes) -> tuple[Header, list[Transfer]]:
         header = Header(flat[0], flat[3], flat[4], number[8], number[10], number[11], number[12], number[15])
         if header.rlp() != fields:
             raise BlockRefused("the block's header is not of this chain")
-        return header, [read_transfer(raw) for raw in raws if isinstance(raw, bytes)]
-    except (ValueError, IndexError, TransactionRefused) as problem:
+        return header, [raw for raw in raws if isinstance(raw, bytes)]
+    except (ValueError, IndexError) as problem:
         raise BlockRefused(f"the block is damaged: {problem}") from None
 
 

@@ -6,7 +6,7 @@ the transaction round it: the gas is charged, the nonce raised and the tip paid 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pyrevm import EVM, AccountInfo, BlockEnv, CfgEnv, Env, TxEnv
@@ -40,8 +40,8 @@ EMPTY = Account(0, 0)
 class EthState:
     """All accounts after the tip."""
 
-    def __init__(self, genesis: Mapping[bytes, int]) -> None:
-        self._accounts = {key: Account(balance, 0) for key, balance in genesis.items()}
+    def __init__(self, accounts: Mapping[bytes, Account]) -> None:
+        self._accounts = dict(accounts)
 
     def account(self, key: bytes) -> Account:
         return self._accounts.get(key, EMPTY)
@@ -50,15 +50,13 @@ class EthState:
         """All that are not empty, by address."""
         return dict(sorted(self._accounts.items()))
 
-    def replace(self, accounts: Mapping[bytes, Account]) -> dict[bytes, Account]:
-        """Set these accounts; what they were before, which undoes it when given back."""
-        before = {key: self.account(key) for key in accounts}
+    def replace(self, accounts: Mapping[bytes, Account]) -> None:
+        """Set these accounts."""
         for key, account in accounts.items():
             if account == EMPTY:
                 self._accounts.pop(key, None)
             else:
                 self._accounts[key] = account
-        return before
 
 
 class Execution:
@@ -140,6 +138,22 @@ class Execution:
         # pyrevm's type stubs leave the balance out.
         info = AccountInfo(balance=account.balance, nonce=account.nonce)  # type: ignore[call-arg]
         self._evm.insert_account_info(_hex(key), info)
+
+
+def undone(state: EthState, transfers: Sequence[Transfer], base_fee: int, coinbase: bytes) -> dict[bytes, Account]:
+    """What the accounts that the tip's transfers changed were before it: a transfer says all that it did."""
+    before: dict[bytes, Account] = {}
+
+    def add(key: bytes, amount: int, nonces: int = 0) -> None:
+        account = before.get(key) or state.account(key)
+        before[key] = Account(account.balance + amount, account.nonce + nonces)
+
+    for transfer in transfers:
+        price = transfer.price(base_fee)
+        add(transfer.sender, transfer.value + TRANSFER_GAS * price, -1)
+        add(transfer.to, -transfer.value)
+        add(coinbase, -TRANSFER_GAS * (price - base_fee))
+    return before
 
 
 def _hex(key: bytes) -> str:

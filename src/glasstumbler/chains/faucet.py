@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from glasstumbler.chains.base import Format, Outpoint, Output, Signed, Spend, Tx
-from glasstumbler.chains.coinview import CoinView
+from glasstumbler.chains.coinview import Coin, CoinView
 from glasstumbler.chains.mempool import Mempool
 from glasstumbler.chains.networks import COIN, MATURITY
 from glasstumbler.errors import NoFunds
@@ -42,9 +42,7 @@ class Faucet:
     def recount(self, view: CoinView) -> None:
         """Look through chain and mempool for all coins anew: on start, after a reorganisation or a refusal."""
         self._purse, self._vault, self._resting, self._maturing = deque(), deque(), [], deque()
-        for outpoint, coin in view.coins.items():
-            if coin.key != self.key or self._mempool.spender(outpoint) is not None:
-                continue
+        for outpoint, coin in self._in_order(view):
             spend = self._spend(outpoint, coin.amount)
             if coin.coinbase and view.height + 1 - coin.height < MATURITY:
                 self._maturing.append((coin.height, spend))
@@ -55,6 +53,15 @@ class Faucet:
             for spend in self._own(entry.tx):
                 if self._mempool.spender(spend.outpoint) is None:
                     self._put(spend)
+
+    def _in_order(self, view: CoinView) -> list[tuple[Outpoint, Coin]]:
+        """Its unspent coins on the chain, in the chain's order, whatever way it came about."""
+        own = [
+            (*view.standing[outpoint.txid][:2], outpoint.vout, outpoint, coin)
+            for outpoint, coin in view.coins.items()
+            if coin.key == self.key and self._mempool.spender(outpoint) is None
+        ]
+        return [each[3:] for each in sorted(own)]
 
     def mined(self, txs: Sequence[Tx], height: int) -> None:
         """A block came: its coinbase begins to mature, older ones are mature now, resting coins wake."""

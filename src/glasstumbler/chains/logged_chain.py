@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from glasstumbler.chains.base import Block, Format, Place, Tx, broadcast_each
 from glasstumbler.chains.blocklog import BlockLog, LoggedBlock
+from glasstumbler.chains.keys import KeyRing
+from glasstumbler.chains.snapshot import Held, Snapshots, Standing, State
 from glasstumbler.clock import Clock
-from glasstumbler.errors import BlockRefused, ChainError, TransactionRefused
+from glasstumbler.errors import BlockRefused, ChainError, StoreError, TransactionRefused
 
 
 class Waiting(Protocol):
@@ -28,6 +31,8 @@ class Waiting(Protocol):
 
 
 T = TypeVar("T", bound=Waiting)
+_RECENT = 16
+"""Blocks that are kept at hand; the others are read from the log when they are wanted."""
 
 
 class Site(NamedTuple):
@@ -46,16 +51,18 @@ class LoggedChain(Generic[T]):
     node = "in-process"
     model = False
 
-    def __init__(self, clock: Clock, folder: Path | None) -> None:
+    def __init__(self, ring: KeyRing, clock: Clock, folder: Path | None) -> None:
         """`folder` None: in memory; otherwise COIN.blocks there, made or reopened. StoreError if it cannot be used."""
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-        self._clock = clock
+        self._ring, self._clock = ring, clock
         self._log = BlockLog(folder / f"{self.coin}.blocks" if folder else None, self.coin)
         self._lock = threading.RLock()
-        self._blocks: list[Block] = []
-        self._heights: dict[str, int] = {}
-        self._places: dict[str, tuple[int, int]] = {}
+        self._kept = Snapshots(folder, self.coin, ring)
+        self._hashes: list[str] = []
+        self._standing: dict[str, Standing] = {}
+        self._recent: dict[str, Block] = {}
+        self._unlogged: dict[str, bytes] = {}
         self._pool: dict[str, T] = {}
         self._listed: tuple[str, ...] | None = None
         self._made = 0
@@ -74,8 +81,20 @@ class LoggedChain(Generic[T]):
         """Bring the state to after this block. BlockRefused, with the state as before, if it breaks a rule."""
         raise NotImplementedError
 
-    def _disconnect(self, block: Block) -> None:
-        """Bring the state back to before this block, the tip's."""
+    def _disconnect(self, raw: bytes) -> None:
+        """Bring the state back to before this block, the tip's; its own transactions still stand."""
+        raise NotImplementedError
+
+    def _held(self) -> Held:
+        """The state as it is now."""
+        raise NotImplementedError
+
+    def _restore(self, state: State) -> None:
+        """Bring the state, which is empty, to what was held."""
+        raise NotImplementedError
+
+    def _clear(self) -> None:
+        """Bring the state to before the first block."""
         raise NotImplementedError
 
     def _read(self, raw: bytes) -> T:
@@ -97,21 +116,21 @@ class LoggedChain(Generic[T]):
 
     def tip(self) -> tuple[int, str]:
         with self._lock:
-            return len(self._blocks) - 1, self._blocks[-1].hash
+            return len(self._hashes) - 1, self._hashes[-1]
 
     def block_hash(self, height: int) -> str | None:
         with self._lock:
-            return self._blocks[height].hash if 0 <= height < len(self._blocks) else None
+            return self._hashes[height] if 0 <= height < len(self._hashes) else None
 
     def block(self, block_hash: str) -> Block:
-        with self._lock:
-            height = self._heights.get(block_hash)
-            if height is not None:
-                return self._blocks[height]
-            logged = self._log.find(block_hash)
-        if logged is None:
-            raise ChainError(f"no block {block_hash}")
-        return self._decode(logged.raw)
+        found = self._recent.get(block_hash)
+        if found is None:
+            found = self._decode(self._raw(block_hash))
+            if found.hash != block_hash:
+                raise self._damaged(found.height)
+            with self._lock:
+                self._remember(found)
+        return found
 
     def mempool(self) -> Collection[str]:
         """A snapshot, safe to walk; made anew only after a change."""
@@ -124,20 +143,19 @@ class LoggedChain(Generic[T]):
         with self._lock:
             if txid in self._pool:
                 return self._pool[txid].tx()
-            place = self._places.get(txid)
-            return None if place is None else self._blocks[place[0]].txs[place[1]]
+            return self._mined(txid).tx() if txid in self._standing else None
 
     def place(self, txid: str) -> Place | None:
         with self._lock:
             if txid in self._pool:
                 return Place(None, None)
-            place = self._places.get(txid)
-            return None if place is None else Place(place[0], self._blocks[place[0]].hash)
+            standing = self._standing.get(txid)
+            return None if standing is None else Place(standing.height, self._hashes[standing.height])
 
     def broadcast(self, raw: bytes) -> str:
         parsed = self._read(raw)
         with self._lock:
-            if parsed.txid not in self._pool and parsed.txid not in self._places:
+            if parsed.txid not in self._pool and parsed.txid not in self._standing:
                 replaced = self._check(parsed, returning=False)
                 self._log.wait([(parsed.txid, raw)], replaced)
                 self._leave(replaced)
@@ -148,14 +166,15 @@ class LoggedChain(Generic[T]):
         return broadcast_each(self, raws)
 
     def mine(self, blocks: int = 1) -> int:
-        with self._lock:
+        with self._lock, self._kept.changing():
             self._grow(blocks, self._pool)
-            return len(self._blocks) - 1
+            self._kept.write_if_due(self._held)
+            return len(self._hashes) - 1
 
     def reorg(self, depth: int, forget: Collection[str] = ()) -> int:
-        with self._lock:
-            if not 0 < depth < len(self._blocks):
-                raise ChainError(f"a reorganisation of {depth} blocks; the chain has {len(self._blocks) - 1}")
+        with self._lock, self._kept.changing():
+            if not 0 < depth < len(self._hashes):
+                raise ChainError(f"a reorganisation of {depth} blocks; the chain has {len(self._hashes) - 1}")
             waiting = list(self._pool.values())
             self._leave(list(self._pool))
             blocks = [self._pop() for _ in range(depth)][::-1]
@@ -171,25 +190,32 @@ class LoggedChain(Generic[T]):
             txids = {tx.txid for tx in removed} | {parsed.txid for parsed in waiting}
             self._bring_back(raws, forget)
             self._log.wait([(parsed.txid, parsed.raw) for parsed in self._pool.values()], txids)
-            return len(self._blocks) - 1
+            return len(self._hashes) - 1
 
     def close(self) -> None:
         with self._lock:
+            self._kept.close(self._held)
             self._log.close()
 
     # Inside.
 
     def _open(self, genesis: bytes) -> None:
-        """Play the log's blocks and waiting transactions again. BlockRefused if it begins with another block."""
+        """Come to stand where the log ends, from the snapshot or from the first block; then what waits. BlockRefused if
+        the log begins with another block."""
         try:
             if self._log.height() < 0:
                 first = self._decode(genesis)
                 self._log.append([LoggedBlock(0, first.hash, first.previous, genesis)])
             self._made = self._log.count()
-            for logged in self._log.chain():
+            self._kept.load(self._go_back, self._forget)
+            for logged in self._log.chain(len(self._hashes)):
                 if logged.height == 0 and logged.raw != genesis:
                     raise BlockRefused(f"the {self.coin} chain in this folder was begun with another seed")
-                self._push(logged.raw, self._decode(logged.raw))
+                block = self._decode(logged.raw)
+                if block.hash != logged.hash:
+                    raise self._damaged(logged.height)
+                self._push(logged.raw, block)
+            self._kept.write_if_due(self._held)
             self._bring_back(self._log.waiting(), set())
         except BaseException:
             self._log.close()
@@ -201,47 +227,93 @@ class LoggedChain(Generic[T]):
             return
         waiting = dict(pool)
         made: list[LoggedBlock] = []
-        for _ in range(count):
-            tip = self._blocks[-1]
-            site = Site(tip.height + 1, tip.hash, max(self._clock.now(), tip.time + 1), self._made)
-            raw = self._build(site, waiting.values())
-            block = self._decode(raw)
-            self._push(raw, block)
-            self._made += 1
-            made.append(LoggedBlock(block.height, block.hash, block.previous, raw))
-            for tx in block.txs:
-                waiting.pop(tx.txid, None)
-        mined = pool.keys() - waiting.keys()
         try:
+            for _ in range(count):
+                tip = self.block(self._hashes[-1])
+                site = Site(tip.height + 1, tip.hash, max(self._clock.now(), tip.time + 1), self._made)
+                raw = self._build(site, waiting.values())
+                block = self._decode(raw)
+                self._unlogged[block.hash] = raw
+                self._push(raw, block)
+                self._made += 1
+                made.append(LoggedBlock(block.height, block.hash, block.previous, raw))
+                for tx in block.txs:
+                    waiting.pop(tx.txid, None)
+            mined = pool.keys() - waiting.keys()
             self._log.append(made, mined)
         except BaseException:
             for _ in made:
-                self._pop()
+                self._recent.pop(self._pop().hash)
             raise
+        finally:
+            self._unlogged.clear()
         self._leave(mined)
 
     def _push(self, raw: bytes, block: Block) -> None:
         self._connect(raw, block)
-        self._blocks.append(block)
-        self._heights[block.hash] = block.height
+        self._hashes.append(block.hash)
+        offset = 0
         for position, tx in enumerate(block.txs):
-            self._places[tx.txid] = (block.height, position)
+            offset = raw.index(tx.raw, offset)
+            self._standing[tx.txid] = Standing(block.height, position, offset, len(tx.raw))
+            offset += len(tx.raw)
+        self._remember(block)
+        self._kept.weigh(raw)
 
     def _pop(self) -> Block:
-        block = self._blocks.pop()
-        self._disconnect(block)
-        del self._heights[block.hash]
+        block = self.block(self._hashes[-1])
+        self._disconnect(self._raw(block.hash))
+        self._hashes.pop()
         for tx in block.txs:
-            del self._places[tx.txid]
+            del self._standing[tx.txid]
         return block
+
+    def _raw(self, block_hash: str) -> bytes:
+        """Of a block, active or stale. ChainError if there is none."""
+        raw = self._unlogged.get(block_hash)
+        if raw is not None:
+            return raw
+        logged = self._log.find(block_hash)
+        if logged is None:
+            raise ChainError(f"no block {block_hash}")
+        return logged.raw
+
+    def _mined(self, txid: str) -> T:
+        """A transaction of the active chain."""
+        height, _, offset, size = self._standing[txid]
+        fresh = self._unlogged.get(self._hashes[height])
+        with suppress(TransactionRefused):
+            piece = fresh[offset : offset + size] if fresh else self._log.piece(self._hashes[height], offset, size)
+            parsed = self._read(piece)
+            if parsed.txid == txid:
+                return parsed
+        raise self._damaged(height)
+
+    def _damaged(self, height: int) -> StoreError:
+        return StoreError(f"the {self.coin} block log is damaged at height {height}")
+
+    def _remember(self, block: Block) -> None:
+        self._recent[block.hash] = block
+        while len(self._recent) > _RECENT:
+            del self._recent[next(iter(self._recent))]
+
+    def _go_back(self, state: State) -> None:
+        """As the snapshot has it, and from there to the log's active chain if that has left it since."""
+        self._hashes = state.hashes
+        self._standing = {mined.txid: mined.standing for mined in state.mined()}
+        self._restore(state)
+        active = self._log.hashes()
+        while self._hashes != active[: len(self._hashes)]:
+            self._pop()
+
+    def _forget(self) -> None:
+        self._hashes, self._standing = [], {}
+        self._clear()
 
     def _put_back(self, blocks: Iterable[Block], waiting: Iterable[T]) -> None:
         """As it was before a reorganisation that the log would not take."""
         for block in blocks:
-            logged = self._log.find(block.hash)
-            if logged is None:
-                raise ChainError(f"the log has lost block {block.hash}")
-            self._push(logged.raw, block)
+            self._push(self._raw(block.hash), block)
         for parsed in waiting:
             self._enter(parsed)
 

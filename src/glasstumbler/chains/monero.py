@@ -35,6 +35,7 @@ from glasstumbler.chains.monero_tx import (
     sign,
     verify,
 )
+from glasstumbler.chains.snapshot import Held, State
 from glasstumbler.clock import GENESIS_TIME, Clock
 from glasstumbler.errors import BlockRefused, ChainError, NoFunds, TransactionRefused
 
@@ -100,13 +101,12 @@ class MoneroChain(LoggedChain[MoneroTx]):
 
     def __init__(self, ring: KeyRing, clock: Clock, folder: Path | None = None) -> None:
         check_node("xmr", nettype="stagenet", model=True)
-        super().__init__(clock, folder)
+        super().__init__(ring, clock, folder)
         self.format = MoneroFormat()
         self._lab_seed = ring.secret("xmr", "lab", "lab", 0)
         faucet_seed = ring.secret("xmr", "faucet", "float", 0)
         self._faucet_secret, self._faucet_key = keys_of(faucet_seed).spend, subaddress_key(faucet_seed, 0)
         self._coins: dict[Source, Coin] = {}
-        self._undo: list[dict[Source, Coin]] = []
         self._spenders: dict[Source, str] = {}
         self._purse: deque[tuple[Source, Coin]] = deque()
         self._locked: list[tuple[int, Source, Coin]] = []
@@ -118,8 +118,8 @@ class MoneroChain(LoggedChain[MoneroTx]):
     def unlock_height(self, txid: str) -> int | None:
         """The first height whose block may spend this transaction's outputs; None unless it is mined."""
         with self._lock:
-            place = self._places.get(txid)
-            return None if place is None else _unlocked(*place)
+            standing = self._standing.get(txid)
+            return None if standing is None else _unlocked(standing.height, standing.position)
 
     # Faucet and the lab's own wallet.
 
@@ -173,9 +173,12 @@ class MoneroChain(LoggedChain[MoneroTx]):
         raise NoFunds(f"the faucet has no {amount} piconero unlocked in {_MOST_INPUTS} outputs: mine some blocks")
 
     def _recount(self) -> None:
-        """The faucet's coins anew, from the chain and what waits."""
-        own = [item for item in self._coins.items() if item[1].key == self._faucet_key]
-        height = len(self._blocks)
+        """The faucet's coins anew, from the chain and what waits, in the chain's order whatever way it came about."""
+        own = sorted(
+            (item for item in self._coins.items() if item[1].key == self._faucet_key),
+            key=lambda item: (*self._standing[item[0].txid][:2], item[0].number),
+        )
+        height = len(self._hashes)
         self._purse = deque(item for item in own if item[1].unlocked <= height and item[0] not in self._spenders)
         self._locked = sorted((coin.unlocked, source, coin) for source, coin in own if coin.unlocked > height)
 
@@ -191,7 +194,7 @@ class MoneroChain(LoggedChain[MoneroTx]):
                 raise TransactionRefused("conflict", f"{rival} waits and spends the same output")
             if entry.source.txid in self._pool:
                 raise TransactionRefused("locked", f"it spends {entry.source.txid}, which still waits")
-        self._judge(parsed, self._coins, len(self._blocks))
+        self._judge(parsed, self._coins, len(self._hashes))
         return ()
 
     def _judge(self, parsed: MoneroTx, coins: dict[Source, Coin], height: int) -> int:
@@ -262,7 +265,6 @@ class MoneroChain(LoggedChain[MoneroTx]):
                 self._coins[source] = coin
                 if key == self._faucet_key:
                     heappush(self._locked, (unlocked, source, coin))
-        self._undo.append(spent)
 
     def _judge_block(self, made: MoneroBlock) -> dict[Source, Coin]:
         """The coins that it spends; BlockRefused if it breaks a rule."""
@@ -282,15 +284,38 @@ class MoneroChain(LoggedChain[MoneroTx]):
             raise BlockRefused(f"block {made.height} does not begin with its coinbase")
         if sum(output.amount for output in reward.outputs) != EMISSION + fees:
             raise BlockRefused(f"block {made.height} makes more or less than emission and fees")
-        if made.previous != self._blocks[-1].hash or made.height != len(self._blocks):
+        if made.previous != self._hashes[-1] or made.height != len(self._hashes):
             raise BlockRefused(f"block {made.height} does not follow the tip")
         return spent
 
-    def _disconnect(self, block: Block) -> None:
-        for tx in block.txs:
+    def _disconnect(self, raw: bytes) -> None:
+        made = self._parse(raw)
+        spent = [entry.source for tx in made.txs for entry in tx.inputs]
+        back = {source: self._made_by(source) for source in spent}
+        for tx in made.txs:
             for number in range(len(tx.outputs)):
                 del self._coins[Source(tx.txid, number)]
-        self._coins.update(self._undo.pop())
+        self._coins.update(back)
+
+    def _made_by(self, source: Source) -> Coin:
+        """The coin, spent or not, as its transaction made it."""
+        height, position, _, _ = self._standing[source.txid]
+        key, amount = self._mined(source.txid).outputs[source.number]
+        return Coin(key, amount, _unlocked(height, position))
+
+    # State.
+
+    def _held(self) -> Held:
+        return Held(list(self._hashes), dict(self._standing), self._coins.copy())
+
+    def _restore(self, state: State) -> None:
+        for mined in state.mined():
+            unlocked = _unlocked(mined.height, mined.position)
+            for number, key, amount in mined.coins:
+                self._coins[Source(mined.txid, number)] = Coin(key, amount, unlocked)
+
+    def _clear(self) -> None:
+        self._coins.clear()
 
 
 def read_block(raw: bytes) -> Block:

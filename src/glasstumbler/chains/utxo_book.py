@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 from glasstumbler.chains import blocks, kernel, rules, signing
 from glasstumbler.chains.base import Block, Format, Output, Place, Tx
@@ -70,7 +71,7 @@ class UtxoBook:
             logged = self._log.find(block_hash)
             if logged is None:
                 raise ChainError(f"no block {block_hash} on this {self.coin} chain")
-            found = read_block(logged)
+            found = _read_block(self.coin, logged)
             with self._lock:
                 self._remember(found)
         return found
@@ -143,8 +144,12 @@ class UtxoBook:
         return self._source(txid) if txid in self._view.standing else None
 
     def _source(self, txid: str) -> Tx:
-        height, offset, size = self._view.standing[txid]
-        return to_tx(self._log.piece(self._view.hashes[height], offset, size))
+        height, _, offset, size = self._view.standing[txid]
+        with suppress(TransactionRefused):
+            tx = to_tx(self._log.piece(self._view.hashes[height], offset, size))
+            if tx.txid == txid:
+                return tx
+        raise _damaged(self.coin, height)
 
     def _remember(self, block: Block) -> None:
         self._recent[block.hash] = block
@@ -156,13 +161,24 @@ class UtxoBook:
         header, txs = blocks.parse_block(logged.raw)
         tip = self._view.hashes[-1] if self._view.hashes else _NO_BLOCK
         if header.previous != tip or blocks.block_hash(logged.raw) != logged.hash:
-            raise StoreError(f"the {self.coin} block log is damaged at height {logged.height}")
-        self._view.connect(logged.hash, header.time, txs if logged.height else ())
+            raise _damaged(self.coin, logged.height)
+        try:
+            self._view.connect(logged.hash, header.time, txs if logged.height else ())
+        except KeyError as missing:
+            raise _damaged(self.coin, logged.height) from missing
 
 
-def read_block(logged: LoggedBlock) -> Block:
+def _read_block(coin: str, logged: LoggedBlock) -> Block:
+    """A block of the log, held against its hash."""
     header, txs = blocks.parse_block(logged.raw)
+    root = blocks.merkle_root([bytes.fromhex(tx.txid)[::-1] for tx in txs])
+    if blocks.block_hash(logged.raw) != logged.hash or header.merkle_root != root:
+        raise _damaged(coin, logged.height)
     return Block(logged.height, logged.hash, logged.previous, header.time, txs)
+
+
+def _damaged(coin: str, height: int) -> StoreError:
+    return StoreError(f"the {coin} block log is damaged at height {height}")
 
 
 def _verifier(network: NetworkParameters) -> rules.Verify:

@@ -22,6 +22,7 @@ from glasstumbler.chains.formats import FORMATS
 from glasstumbler.chains.keys import KeyRing
 from glasstumbler.chains.mempool import Entry
 from glasstumbler.chains.networks import NETWORKS
+from glasstumbler.chains.snapshot import Snapshots, State
 from glasstumbler.chains.tx import to_tx
 from glasstumbler.chains.utxo_book import BLOCK_SPACING, START_HEIGHT, UtxoBook
 from glasstumbler.clock import Clock
@@ -38,10 +39,12 @@ class UtxoChain(UtxoBook):
     `node` is "in-process"; where no wheel of Core's engine exists, "in-process, own checks only".
     """
 
-    def __init__(self, coin: str, ring: KeyRing, clock: Clock, log: BlockLog, judge: kernel.Kernel | None) -> None:
+    def __init__(
+        self, coin: str, ring: KeyRing, clock: Clock, log: BlockLog, judge: kernel.Kernel | None, kept: Snapshots
+    ) -> None:
         super().__init__(NETWORKS[coin], FORMATS[coin], ring, clock, log)
         self.node = "in-process" if kernel.AVAILABLE or coin == "bch" else "in-process, own checks only"
-        self._judge = judge
+        self._judge, self._kept = judge, kept
         self._making = threading.Lock()
         self._behind: BaseException | None = None
         """Why the engine could not be brought up with the log."""
@@ -61,7 +64,7 @@ class UtxoChain(UtxoBook):
         try:
             if NETWORKS[coin].judged and kernel.AVAILABLE:
                 judge = kernel.Kernel(folder / f"{coin}-engine" if folder else None, clock.now())
-            chain = cls(coin, ring, clock, log, judge)
+            chain = cls(coin, ring, clock, log, judge, Snapshots(folder, coin, ring))
             chain._load()
             chain._begin(start)
         except BaseException:
@@ -157,6 +160,7 @@ class UtxoChain(UtxoBook):
     def close(self) -> None:
         """Harmless if done already."""
         with self._making, self._lock:
+            self._kept.close(self._view.held)
             if self._judge is not None:
                 self._judge.close()
             self._log.close()
@@ -167,7 +171,7 @@ class UtxoChain(UtxoBook):
     def _made(self) -> Iterator[None]:
         """One block at a time, once engine and log stand at the same block. ChainError if the engine cannot be brought
         there, StoreError if the log still cannot take what the engine has."""
-        with self._making:
+        with self._making, self._kept.changing():
             if self._behind is not None:
                 raise ChainError(f"the consensus engine does not follow the block log: {self._behind}")
             if self._judge is not None and self._judge.tip()[0] > self._view.height:
@@ -218,6 +222,8 @@ class UtxoChain(UtxoBook):
             self._log.append([LoggedBlock(height, checked.hash, self._view.hashes[-1], raw)], gone)
             self._pool.remove(gone)
             self._view.connect(checked.hash, checked.time, checked.txs)
+            self._kept.weigh(raw)
+            self._kept.write_if_due(self._view.held)
             self._faucet.mined(checked.txs, height)
             previous = self._view.hashes[-2]
             self._remember(Block(height, checked.hash, previous, checked.time, checked.txs))
@@ -234,6 +240,7 @@ class UtxoChain(UtxoBook):
                 checked = rules.check_block(raw, self._parameters, self._view, {}, self._verify)
                 logged = LoggedBlock(self._view.height + 1, checked.hash, self._view.hashes[-1], raw)
                 self._view.connect(checked.hash, checked.time, checked.txs)
+                self._kept.weigh(raw)
                 made.append((logged, checked))
                 if self._judge is not None:
                     self._judge.process(raw, checked.hash if number == length - 1 else old_tip)
@@ -258,10 +265,20 @@ class UtxoChain(UtxoBook):
             genesis = self._parameters.genesis
             self._log.append([LoggedBlock(0, blocks.block_hash(genesis), _NO_BLOCK, genesis)])
         guard.check_node(self.coin, genesis=self._log.hash_at(0) or "none")
-        for logged in self._log.chain():
+        self._kept.load(self._restore, self._view.clear)
+        for logged in self._log.chain(len(self._view.hashes)):
             self._replay(logged)
+            self._kept.weigh(logged.raw)
+        self._kept.write_if_due(self._view.held)
         returned = self._reconcile(self._judge) if self._judge is not None else []
         self._refill_mempool([*returned, *(to_tx(raw) for raw in self._log.waiting())], ())
+
+    def _restore(self, state: State) -> None:
+        """As the snapshot has it, and from there to the log's active chain if that has left it since."""
+        self._view.restore(state)
+        active = self._log.hashes()
+        while self._view.hashes != active[: len(self._view.hashes)]:
+            self._view.disconnect(self.block(self._view.hashes[-1]).txs, self._source)
 
     def _reconcile(self, judge: kernel.Kernel) -> list[Tx]:
         """After a crash either side may be ahead: the engine writes its databases late, the log its last block after
@@ -307,6 +324,7 @@ class UtxoChain(UtxoBook):
                 checked = rules.check_block(raw, self._parameters, self._view, {}, self._verify)
                 logged = LoggedBlock(self._view.height + 1, checked.hash, self._view.hashes[-1], raw)
                 self._view.connect(checked.hash, checked.time, checked.txs)
+                self._kept.weigh(raw)
                 added.append((logged, checked))
             self._log.append([logged for logged, _ in added])
         except BaseException:
