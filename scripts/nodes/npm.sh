@@ -14,7 +14,7 @@ wanted="$(cat package.json package-lock.json .npmrc ../npm.sh | sha256sum) $(nod
 [ "$(cat "$target/npm/.installed" 2>/dev/null)" != "$wanted" ] || exit 0
 
 new="$target/.npm.new"
-rm -rf "$new"
+rm -rf "$new" "$target/.npm.old"
 mkdir "$new"
 cp package.json package-lock.json .npmrc "$new"
 cd "$new"
@@ -31,9 +31,14 @@ fi
 [ -e node_modules/bcrypto/build/Release/bcrypto.node ] ||
   echo "bcash will check signatures in JavaScript, slowly (faster with Debian's libnode-dev, g++, make, python3)" >&2
 
+anvil=node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil
+if [ -e "$anvil" ]; then
+  ln -sf "npm/$anvil" "$target/anvil"
+else
+  echo "npm brings anvil for Linux on x86-64 only; bring your own for this machine" >&2
+fi
+
 echo "$wanted" >.installed
-rm -rf "$target/npm"
+[ ! -e "$target/npm" ] || mv "$target/npm" "$target/.npm.old"
 mv "$new" "$target/npm"
-anvil=npm/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil
-[ -e "$target/$anvil" ] || { echo "npm brings anvil for Linux on x86-64 only; bring your own for this machine" >&2; exit 0; }
-ln -sf "$anvil" "$target/anvil"
+rm -rf "$target/.npm.old"

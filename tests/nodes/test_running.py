@@ -45,8 +45,9 @@ def test_it_starts_listens_on_loopback_only_and_is_started_again_after_a_kill(ow
     endpoint = own_nodes.start(kind)
     known = own_nodes.process(kind)
     assert known is not None and works(own_nodes, kind)
-    listening = processes.listening(known.pid)
-    assert listening and {host for host, _ in listening} == {LOOPBACK}
+    found = processes.sockets(known.pid)
+    assert {each.host for each in found if each.listens} == {LOOPBACK}
+    assert {each.peer for each in found if not each.listens} <= {LOOPBACK}, "it dialled somebody"
 
     killed(own_nodes, kind)
     assert not works(own_nodes, kind)

@@ -284,6 +284,15 @@ def test_a_program_of_the_users_own(tmp_path: Path) -> None:
     assert program("bitcoind", {"bitcoind": own}) == own
 
 
+def test_a_program_of_the_users_own_is_started(tmp_path: Path) -> None:
+    needs_installed()
+    nodes = Nodes(tmp_path, {"bitcoind": Path("/usr/bin/litecoind")})  # it reads the same settings
+    try:
+        assert Rpc(nodes.start("bitcoind"), lambda ask: None).call("getblockcount") == 0
+    finally:
+        nodes.close()
+
+
 def test_a_program_that_does_not_run(tmp_path: Path) -> None:
     own = tmp_path / "bitcoind"
     own.write_text("#!/nowhere/interpreter\n")

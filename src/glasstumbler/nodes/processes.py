@@ -56,8 +56,17 @@ def carrying(mark: str) -> Iterator[Process]:
             yield found
 
 
-def listening(pid: int) -> set[tuple[str, int]]:
-    """Host (hex, as the kernel writes it) and port of each TCP socket on which the process listens."""
+class Socket(NamedTuple):
+    """A TCP socket. Hosts as the kernel writes them: hexadecimal."""
+
+    host: str
+    port: int
+    peer: str
+    listens: bool
+
+
+def sockets(pid: int) -> set[Socket]:
+    """The TCP sockets of a process."""
     inodes = set()
     with suppress(OSError):
         for link in (_PROC / str(pid) / "fd").iterdir():
@@ -68,9 +77,9 @@ def listening(pid: int) -> set[tuple[str, int]]:
         with suppress(OSError):
             for line in (_PROC / str(pid) / "net" / table).read_text().splitlines()[1:]:
                 fields = line.split()
-                if fields[3] == _LISTEN and fields[9] in inodes:
-                    host, _, port = fields[1].partition(":")
-                    found.add((host, int(port, 16)))
+                if fields[9] in inodes:
+                    (host, port), (peer, _) = (fields[at].split(":") for at in (1, 2))
+                    found.add(Socket(host, int(port, 16), peer, fields[3] == _LISTEN))
     return found
 
 

@@ -197,9 +197,8 @@ class Nodes:
         setting, software = self._setting(name), SOFTWARE[self._nodes[name].kind]
         until = time.monotonic() + software.start_seconds
         while known.alive:
-            if any(port == setting.ports["rpc"] for _, port in processes.listening(known.pid)) and answers(
-                software.endpoint(setting), software.question
-            ):
+            heard = any(each.listens and each.port == setting.ports["rpc"] for each in processes.sockets(known.pid))
+            if heard and answers(software.endpoint(setting), software.question):
                 return
             if time.monotonic() > until:
                 raise NodeAway(name, f"no answer in {software.start_seconds:.0f} s; {_last_words(setting.folder)}")
