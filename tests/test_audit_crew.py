@@ -1,8 +1,10 @@
-"""A large record is read by two processes that see the same state of it, and nothing is found less for that."""
+"""A large record is read by several processes that see the same state of it, and nothing is found less for that."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import sqlite3
 import threading
 from contextlib import closing
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from glasstumbler.audit import Report, audit
+from glasstumbler.audit_crew import Task, team
 from glasstumbler.audit_entries import Finding
 from glasstumbler.audit_wallets import check_wallets, look_at, names_of
 from glasstumbler.engine import ledger
@@ -68,7 +71,7 @@ CHANGES = (
 )
 
 
-def test_two_processes_find_what_one_does(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_processes_find_what_one_does(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, raw = folder / "record.db", (folder / "record.db").read_bytes()
     for statement in ("SELECT 1", *CHANGES):
         path.write_bytes(raw)
@@ -139,6 +142,32 @@ def test_all_see_the_same_state_while_entries_are_added(folder: Path, in_parts: 
         store.close()
     assert report.clean, report.lines()
     assert report.entries > before
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_there_may_be_more_or_fewer_of_them(
+    folder: Path, in_parts: None, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """As many as the machine has cores for: each takes what is left to do."""
+    monkeypatch.setattr("glasstumbler.audit.TEAM", size)
+    monkeypatch.setattr("glasstumbler.audit_crew.TEAM", size)
+    assert audit(folder).clean
+    run(folder, "UPDATE coin SET height = height + 1 WHERE number = 1")
+    assert any("coin 1 " in line for line in audit(folder).lines())
+
+
+def die(records: Records) -> None:
+    """As the system ends a process when the disk under a mapped file cannot be read."""
+    os.kill(os.getpid(), signal.SIGBUS)
+
+
+def test_a_helper_that_dies_is_one_clear_line(folder: Path) -> None:
+    with team(folder / "record.db", lambda: None) as found:
+        assert found is not None
+        _, crew = found
+        with pytest.raises(StoreError, match=r"a process of the audit has died; .* is the disk sound") as refused:
+            list(crew.run([Task(die, ())]))
+    assert "\n" not in str(refused.value)
 
 
 def test_what_a_helper_cannot_read_is_one_clear_line(folder: Path, in_parts: None) -> None:

@@ -1,7 +1,7 @@
 """Every coin is accounted for: the record recomputed, and the wallets held against the chains.
 
 Reads only, on one consistent view of the record; it may run beside `serve`, and after a kill. A large record is read by
-two processes; nothing is left out or sampled for speed.
+several processes; nothing is left out or sampled for speed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Progress = Callable[[str, int, int], None]
 _FOLLOWED = "SELECT DISTINCT coin FROM block"
 Tips = dict[str, tuple[int, str]]
 RANGE = 50_000
-"""Entries that are played at once; more of them than this are worth a second process."""
+"""Entries that are played at once; more of them than this are worth processes of their own."""
 
 
 class Kept(NamedTuple):

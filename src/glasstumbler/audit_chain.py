@@ -25,7 +25,6 @@ from glasstumbler.engine import ledger
 from glasstumbler.engine.coins import Coin
 from glasstumbler.engine.desk import Deposit, DepositState
 from glasstumbler.engine.payment import PaymentState
-from glasstumbler.store.connection import as_bytes
 from glasstumbler.store.records import Records
 
 COINS: Mapping[str, Format] = {**FORMATS, "eth": EthFormat(), "xmr": MoneroFormat()}
@@ -69,7 +68,7 @@ class Stretch:
     def look(self, source: Blocks, first: int, names: Sequence[str]) -> Shown:
         """ChainError, or one of `DAMAGED`, if the chain or a document is not as it was written."""
         rows = self._records.rows("SELECT key, service FROM watch WHERE coin = ?", (self._coin,))
-        ours = {as_bytes(key): intern(str(service)) for key, service in rows}
+        ours = {key: intern(str(service)) for key, service in rows}
         blocks = self._remembered(linked(source, first, names))
         return (self._accounts if COINS[self._coin].one_to_one else self._outputs)(blocks, ours)
 

@@ -1,4 +1,4 @@
-"""Who does the audit's work: this process alone, or two others that see the same state of the record.
+"""Who does the audit's work: this process alone, or some others that see the same state of the record.
 
 Nothing changes in the record without an entry, so two views with the same last entry are views of the same state.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import random
 import signal
 import time
@@ -22,7 +23,8 @@ from glasstumbler.errors import GlassTumblerError, StoreError
 from glasstumbler.store.records import Records
 from glasstumbler.store.url import reading
 
-TEAM = 2
+TEAM = max(2, min(os.cpu_count() or 2, 4))
+"""Processes. The tables, each one piece of work, would not keep more of them busy."""
 _TRIES = 100
 
 
@@ -76,7 +78,7 @@ def _hear(member: Connection) -> Any:
     try:
         result = member.recv()
     except EOFError:
-        raise StoreError("a process of the audit has died; is there enough memory?") from None
+        raise StoreError("a process of the audit has died; is there enough memory, and is the disk sound?") from None
     if isinstance(result, BaseException):
         raise result
     return result
@@ -130,7 +132,7 @@ def _member(main: Connection, place: str | Path) -> None:
             try:
                 if task is None:
                     look.close()
-                    records = look.enter_context(reading(place))
+                    records = look.enter_context(reading(place, mapped=True))
                     main.send(head(records))
                 elif records is not None:
                     main.send(task.work(records, *task.arguments))

@@ -123,8 +123,8 @@ def at_hand(value: Any) -> Any:
     """What was put aside, if this is its path; else the value itself."""
     if not isinstance(value, Path):
         return value
-    with value.open("rb") as file:
-        return marshal.load(file)  # noqa: S302 - written by `put_aside` a moment ago
+    raw = value.read_bytes()  # at once: from an open file, marshal asks for each value with a call of its own
+    return marshal.loads(raw)  # noqa: S302 - written by `put_aside` a moment ago
 
 
 def words_of(parts: Iterable[Words]) -> dict[str, str]:

@@ -12,11 +12,13 @@ from glasstumbler.engine import ledger, plan
 from glasstumbler.engine.coins import Coin
 from glasstumbler.engine.order import OPEN_STATES, Order, OutputState, State
 from glasstumbler.engine.payment import Payment, PaymentState
-from glasstumbler.store.documents import TABLES
+from glasstumbler.store.documents import TABLES, Standing
 from glasstumbler.store.records import Code, Records, Watched
 
 _ON_CHAIN = frozenset((PaymentState.MINED, PaymentState.SETTLED))
 _OWING = OPEN_STATES | {State.PAYING}
+_COUNTED = ("change", "sweep", "float")
+"""Branches whose keys are numbered by a counter."""
 DAMAGED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 """What working with documents may raise whose bytes are not as they were written (the digests tell that too)."""
 
@@ -52,37 +54,53 @@ def check_table(
     look = _Look(records, balances, findings, sums)
     take = _TAKE.get(name)
     count = 0
-    for key, digest, document, columns in TABLES[name].standing(records):
-        expected = said.pop(key, None)
-        if digest != expected:
-            about = f"{name} {key}"
-            findings.add(
-                f"{about} {'stands in no entry' if expected is None else 'was changed after this entry'}", about=about
-            )
-        if document is None:
-            findings.add(f"{name} {key} does not parse", about=f"{name} {key}")
-            continue
-        if not columns:
-            findings.add(f"the columns of {name} {key} differ from the document", about=f"{name} {key}")
-        count += 1
-        if take is not None:
-            take(look, document)
+    for some in TABLES[name].standing(records):
+        expected = [said.pop(key, None) for key in some.keys]
+        documents = some.documents
+        if expected != some.digests or not all(some.agree):
+            _tell(name, some, expected, findings)
+            documents = [document for document in documents if document is not None]
+        count += len(documents)
+        if take is not None and documents:
+            take(look, documents)
     sums.counts[name] = count
     for key in sorted(said):
         findings.add(f"{name} {key} is missing", about=f"{name} {key}")
     return findings.found, sums
 
 
+def _tell(name: str, some: Standing, said: list[str | None], findings: Findings) -> None:
+    """Which of these documents are not as they should be."""
+    for key, digest, expected, document, agrees in zip(
+        some.keys, some.digests, said, some.documents, some.agree, strict=True
+    ):
+        about = f"{name} {key}"
+        if digest != expected:
+            findings.add(
+                f"{about} {'stands in no entry' if expected is None else 'was changed after this entry'}", about=about
+            )
+        if document is None:
+            findings.add(f"{about} does not parse", about=about)
+        elif not agrees:
+            findings.add(f"the columns of {about} differ from the document", about=about)
+
+
 class _Look:
-    """At the documents of one table as they pass."""
+    """At the documents of one table as they pass, some at a time."""
 
     def __init__(self, records: Records, balances: Mapping[Account, int], findings: Findings, sums: Sums) -> None:
         self._records, self._balances, self._findings, self._sums = records, balances, findings, sums
+        self._owed = {name for _, name, _ in balances}
 
-    def order(self, order: Order) -> None:
-        self._number("order", order.number)
-        account = ledger.owed(order.number)
-        due = owing(order) if order.state in _OWING else {}
+    def orders(self, orders: list[Order]) -> None:
+        self._number("order", max(order.number for order in orders))
+        for order in orders:
+            account = ledger.owed(order.number)
+            if order.state in _OWING or account in self._owed:
+                self._order(order, account)
+
+    def _order(self, order: Order, account: str) -> None:
+        due = owing(order)
         for coin in {order.coin, order.payout_coin}:
             balance = self._balances.get((order.service, account, coin), 0)
             if balance:
@@ -95,31 +113,33 @@ class _Look:
         if order.state in OPEN_STATES:
             check_deposits(self._records, order, self._findings)
 
-    def coin(self, coin: Coin) -> None:
-        self._number("coin", coin.number)
-        if owned := coin.booked - (coin.spent_by is not None):
-            self._sums.coins[coin.service, coin.coin] += coin.amount * owned
+    def coins(self, coins: list[Coin]) -> None:
+        self._number("coin", max(coin.number for coin in coins))
+        for coin in coins:
+            if owned := coin.booked - (coin.spent_by is not None):
+                self._sums.coins[coin.service, coin.coin] += coin.amount * owned
 
-    def payment(self, payment: Payment) -> None:
-        self._number("payment", payment.number)
-        self._sums.mined[payment.coin] += payment.state in _ON_CHAIN
+    def payments(self, payments: list[Payment]) -> None:
+        self._number("payment", max(payment.number for payment in payments))
+        self._sums.mined.update(payment.coin for payment in payments if payment.state in _ON_CHAIN)
 
-    def code(self, code: Code) -> None:
-        self._number("code", code.number)
+    def codes(self, codes: list[Code]) -> None:
+        self._number("code", max(code.number for code in codes))
 
-    def watched(self, watched: Watched) -> None:
-        if watched.branch in ("change", "sweep", "float") and type(watched.place) is int:
-            self._number(f"{watched.branch}:{watched.service}:{watched.coin}", watched.place)
+    def watched(self, keys: list[Watched]) -> None:
+        for watched in keys:
+            if watched.branch in _COUNTED and type(watched.place) is int:
+                self._number(f"{watched.branch}:{watched.service}:{watched.coin}", watched.place)
 
     def _number(self, counter: str, number: int) -> None:
         self._sums.highest[counter] = max(self._sums.highest[counter], number)
 
 
 _TAKE: dict[str, Callable[[_Look, Any], None]] = {
-    "order": _Look.order,
-    "coin": _Look.coin,
-    "payment": _Look.payment,
-    "code": _Look.code,
+    "order": _Look.orders,
+    "coin": _Look.coins,
+    "payment": _Look.payments,
+    "code": _Look.codes,
     "watch": _Look.watched,
 }
 

@@ -60,6 +60,9 @@ class Draft:
     extra: dict[str, object] = field(default_factory=dict)
 
 
+_EXPIRING, _PAYING = (State.AWAITING, State.UNDERPAID), (State.WAITING, State.PAYING)
+
+
 class DepositState(StrEnum):
     SEEN = "seen"  # in the mempool, or in a block but not deep enough
     CREDITED = "credited"  # booked
@@ -285,9 +288,9 @@ def accept_partial(order: Order, now: int, rule: FeeRule) -> None:
 
 def wake(order: Order) -> int | None:
     """When something is next due: the expiry, or the earliest unclaimed output."""
-    if order.state in (State.AWAITING, State.UNDERPAID):
+    if order.state in _EXPIRING:
         return order.expires
-    if order.state in (State.WAITING, State.PAYING):
+    if order.state in _PAYING:
         return min(
             (o.due for o in order.outputs if o.state is OutputState.PENDING and o.due is not None),
             default=None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,67 +19,86 @@ from glasstumbler.engine.desk import Deposit
 from glasstumbler.engine.order import Order
 from glasstumbler.engine.payment import Payment
 from glasstumbler.store.records import Code, KeyRow, Records, Row, Watched
+from glasstumbler.store.rows import batches
 
-Standing = tuple[str, str, Any, bool]
-"""Key, digest, document (None if it cannot be read), whether the columns that are searched by say the same as it."""
-Read = Callable[[Iterable[Row]], Iterator[Standing]]
+
+class Standing(NamedTuple):
+    """Some documents of a table, one after another; the four lists are of one length."""
+
+    keys: list[str]
+    digests: list[str]
+    documents: list[Any]
+    """None where one cannot be read."""
+    agree: list[bool]
+    """Whether the columns that are searched by say the same as the document."""
 
 
 class Table(NamedTuple):
     select: str
-    read: Read
+    read: Callable[[list[Row]], Standing]
+    batches: Callable[[Iterable[Row]], Iterator[list[Row]]] = batches
 
     def standing(self, records: Records) -> Iterator[Standing]:
-        return self.read(records.rows(self.select))
+        return map(self.read, self.batches(records.rows(self.select)))
 
 
 def _json(
     kind: type[Any], select: str, columns: Callable[[Any], Row], key: Callable[[Row], str] = lambda row: str(row[0])
 ) -> Table:
     """A table whose last column is the document; `columns`: what the others must be."""
-    decode, digest = msgspec.json.Decoder(kind).decode, ledger.digest
+    decode = msgspec.json.Decoder(kind).decode
 
-    def read(rows: Iterable[Row]) -> Iterator[Standing]:
-        for row in rows:
-            raw = row[-1]
-            if type(raw) is not bytes:
-                yield key(row), digest(repr(raw).encode()), None, False
-                continue
-            try:
-                document = decode(raw)
-            except ledger.UNREADABLE:
-                yield key(row), digest(raw), None, False
-                continue
-            yield key(row), digest(raw), document, columns(document) == row[:-1]
+    def read_one(raw: Any) -> Any:
+        try:
+            return decode(raw) if type(raw) is bytes else None
+        except ledger.UNREADABLE:
+            return None
+
+    def read(rows: list[Row]) -> Standing:
+        raws = [row[-1] for row in rows]
+        try:
+            documents = [*map(decode, raws)]
+            whole = {*map(type, raws)} == {bytes}
+        except (*ledger.UNREADABLE, TypeError):
+            whole = False
+        if not whole:
+            documents = [*map(read_one, raws)]
+            raws = [raw if type(raw) is bytes else repr(raw).encode() for raw in raws]
+        agree = [
+            document is not None and columns(document) == row[:-1]
+            for document, row in zip(documents, rows, strict=True)
+        ]
+        return Standing([*map(key, rows)], [*map(ledger.digest, raws)], documents, agree)
 
     return Table(select, read)
 
 
-def _each(read: Callable[[Row], Standing]) -> Read:
-    return lambda rows: map(read, rows)
+def _watched(rows: list[Row]) -> Standing:
+    keys = [f"{row[0]}:{row[1].hex() if type(row[1]) is bytes else repr(row[1])}" for row in rows]
+    digests = [ledger.digest(repr(row[2:]).encode()) for row in rows]
+    return Standing(keys, digests, [*map(Watched._make, rows)], [True] * len(rows))
 
 
-def _watched(row: Row) -> Standing:
-    key = row[1]
-    name = key.hex() if type(key) is bytes else repr(key)
-    return f"{row[0]}:{name}", ledger.digest(repr(row[2:]).encode()), Watched(*row), True
+def _accounts(rows: list[Row]) -> Standing:
+    keys = [KeyRow(row[0], row[1], row[2], row[3], bool(row[4])) for row in rows]
+    digests = [ledger.digest(msgspec.json.encode(key)) for key in keys]
+    return Standing([str(key.id) for key in keys], digests, keys, [row[4] in (0, 1) for row in rows])
 
 
-def _account(row: Row) -> Standing:
-    key = KeyRow(row[0], row[1], row[2], row[3], bool(row[4]))
-    return str(row[0]), ledger.digest(msgspec.json.encode(key)), key, row[4] in (0, 1)
+def _facts(rows: list[Row]) -> Standing:
+    raws = [value.encode() if type(value) is str else repr(value).encode() for _, value in rows]
+    agree = [type(value) is str for _, value in rows]
+    return Standing([str(name) for name, _ in rows], [*map(ledger.digest, raws)], [*rows], agree)
 
 
-def _fact(row: Row) -> Standing:
-    name, value = row
-    raw = value.encode() if type(value) is str else repr(value).encode()
-    return str(name), ledger.digest(raw), row, type(value) is str
+def _cursor(rows: list[Row]) -> Standing:
+    """All blocks that are remembered of one chain."""
+    remembered = [(height, block_hash) for _, height, block_hash in rows]
+    return Standing([str(rows[0][0])], [ledger.digest(repr(remembered).encode())], [remembered], [True])
 
 
-def _cursors(rows: Iterable[Row]) -> Iterator[Standing]:
-    for coin, blocks in groupby(rows, itemgetter(0)):
-        remembered = [(height, block_hash) for _, height, block_hash in blocks]
-        yield str(coin), ledger.digest(repr(remembered).encode()), remembered, True
+def _by_chain(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    return (list(blocks) for _, blocks in groupby(rows, itemgetter(0)))
 
 
 TABLES: dict[str, Table] = {
@@ -91,29 +110,29 @@ TABLES: dict[str, Table] = {
     "coin": _json(
         Coin,
         "SELECT number, service, coin, txid, vout, height, spent_by, doc FROM coin ORDER BY number",
-        lambda c: (c.number, c.service, c.coin, c.txid, c.vout, c.height, c.spent_by),
+        attrgetter("number", "service", "coin", "txid", "vout", "height", "spent_by"),
+    ),
+    "watch": Table(
+        "SELECT coin, key, service, branch, idx, kind, order_number FROM watch ORDER BY coin, key", _watched
     ),
     "payment": _json(
         Payment,
         "SELECT number, service, coin, txid, state, mature, doc FROM payment ORDER BY number",
-        lambda p: (p.number, p.service, p.coin, p.txid, p.state, p.mature),
+        attrgetter("number", "service", "coin", "txid", "state", "mature"),
     ),
     "deposit": _json(
         Deposit,
         "SELECT coin, txid, vout, order_number, state, height, mature, doc FROM deposit ORDER BY coin, txid, vout",
-        lambda d: (d.coin, d.txid, d.vout, d.order, d.state, d.height, d.mature),
+        attrgetter("coin", "txid", "vout", "order", "state", "height", "mature"),
         lambda row: f"{row[0]}:{row[1]}:{row[2]}",
-    ),
-    "watch": Table(
-        "SELECT coin, key, service, branch, idx, kind, order_number FROM watch ORDER BY coin, key", _each(_watched)
     ),
     "code": _json(
         Code,
         "SELECT number, service, code, doc FROM code ORDER BY number",
-        lambda c: (c.number, c.service, c.code),
+        attrgetter("number", "service", "code"),
     ),
-    "account": Table("SELECT id, service, key_hash, created, blocked FROM account ORDER BY id", _each(_account)),
-    "meta": Table("SELECT key, value FROM meta ORDER BY key", _each(_fact)),
-    "cursor": Table("SELECT coin, height, hash FROM block ORDER BY coin, height", _cursors),
+    "account": Table("SELECT id, service, key_hash, created, blocked FROM account ORDER BY id", _accounts),
+    "meta": Table("SELECT key, value FROM meta ORDER BY key", _facts),
+    "cursor": Table("SELECT coin, height, hash FROM block ORDER BY coin, height", _cursor, _by_chain),
 }
 """Names as entries write them. The longest to read come first."""

@@ -38,8 +38,9 @@ def open_store(place: str | Path | None, owner: str = "") -> Store:
 
 
 @contextmanager
-def reading(place: str | Path, owner: str = "") -> Iterator[Records]:
-    """One consistent view of a record that this process must not change; it may be in use elsewhere.
+def reading(place: str | Path, owner: str = "", mapped: bool = False) -> Iterator[Records]:
+    """One consistent view of a record that this process must not change; it may be in use elsewhere. `mapped`: see
+    SQLite's; PostgreSQL knows no such thing.
 
     StoreError if there is none, it is damaged, of another version or another laboratory's.
     """
@@ -49,7 +50,7 @@ def reading(place: str | Path, owner: str = "") -> Iterator[Records]:
 
         opened = reading_postgres(place)
     else:
-        opened = reading_sqlite(_path(place))
+        opened = reading_sqlite(_path(place), mapped)
     with opened as records:
         if owner:
             _check_owner(records.meta(_OWNER), owner)
