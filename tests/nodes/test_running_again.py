@@ -36,6 +36,15 @@ print("ready", flush=True)
 sys.stdin.read()
 """
 
+_A_TEST_RUN = """
+import sys
+from tests.nodes.conftest import running
+with running() as nodes:
+    nodes.start("anvil")
+    print(*nodes.process("anvil"), flush=True)
+    sys.stdin.read()
+"""
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
@@ -124,6 +133,18 @@ def test_two_processes_do_not_run_the_same_nodes(folder: Path) -> None:
         Nodes(folder)
     nodes.close()
     Nodes(folder).close()
+
+
+def test_a_test_run_that_is_killed_leaves_no_node() -> None:
+    needs_installed()
+    command = [sys.executable, "-c", _A_TEST_RUN]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root) as run:
+        assert run.stdout is not None
+        node = Process(*map(int, run.stdout.readline().split()))
+        assert node.alive
+        run.kill()
+        wait_for(lambda: not node.alive)
 
 
 # -- what others took, hold or broke ----------------------------------------------------------------------------------
