@@ -34,6 +34,8 @@ _TYPE_2: Final = b"\x02"
 _HALF_ORDER: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 """Signatures above half the curve's order are refused (EIP-2)."""
 _WIDEST: Final = 32
+_COUNTER: Final = 8
+"""Bytes of a nonce (EIP-2681) and of gas."""
 _FIELDS: Final = 12
 _DEEPEST: Final = 8
 """Lists in lists; a block of transactions needs three."""
@@ -226,10 +228,10 @@ def read_transfer(raw: bytes) -> Transfer:
     unsigned = _TYPE_2 + rlp_encode([chain_id, nonce, priority_fee, max_fee, gas, to, value, data, access])
     return Transfer(
         chain_id=_number(chain_id),
-        nonce=_number(nonce),
+        nonce=_number(nonce, _COUNTER),
         priority_fee=_number(priority_fee),
         max_fee=_number(max_fee),
-        gas=_number(gas),
+        gas=_number(gas, _COUNTER),
         to=to,
         value=_number(value),
         sender=recover(keccak256(unsigned), _number(parity), _number(r), _number(s)),
@@ -238,9 +240,9 @@ def read_transfer(raw: bytes) -> Transfer:
     )
 
 
-def _number(field: bytes) -> int:
-    if field[:1] == b"\0" or len(field) > _WIDEST:
-        raise TransactionRefused("malformed", "a number has leading zeros or more than 256 bits")
+def _number(field: bytes, widest: int = _WIDEST) -> int:
+    if field[:1] == b"\0" or len(field) > widest:
+        raise TransactionRefused("malformed", f"a number has leading zeros or more than {8 * widest} bits")
     return int.from_bytes(field, "big")
 
 

@@ -61,7 +61,7 @@ _REFUSALS: Final[Sequence[tuple[str, str]]] = (
     ("underpriced", "fee-too-low"),
     ("priority fee", "malformed"),
     ("decode", "malformed"),
-    ("transaction data is empty", "malformed"),
+    ("empty transaction data", "malformed"),
     ("signature", "bad-signature"),
     ("recover", "bad-signature"),
 )
