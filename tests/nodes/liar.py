@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-Answer = Callable[[str, str, Any], tuple[int, Any]]
-"""answer(HTTP method, path, body) -> (status, body): both bodies are JSON."""
+Answer = Callable[[str, str, Any], tuple[int, Any] | None]
+"""answer(HTTP method, path, body) -> (status, body): both bodies are JSON. None: hang up."""
 
 
 @contextmanager
@@ -21,7 +21,11 @@ def served(answer: Answer, answers: int | None = None) -> Iterator[str]:
 
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, said = answer(self.command, self.path, json.loads(body) if body else None)
+            found = answer(self.command, self.path, json.loads(body) if body else None)
+            if found is None:
+                self.close_connection = True
+                return
+            status, said = found
             raw = json.dumps(said).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(raw)))
