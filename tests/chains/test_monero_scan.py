@@ -125,7 +125,7 @@ def output(key: bytes, amount: int, number: int = 0, promised: int | None = None
 
 
 def transaction(*outputs: RctOutput, main_keys: tuple[bytes, ...] = (), output_keys: tuple[bytes, ...] = ()) -> RctTx:
-    return RctTx("00" * 32, None, (b"",), outputs, main_keys, output_keys, b"")
+    return RctTx("00" * 32, 0, None, (b"",), outputs, main_keys, output_keys, b"")
 
 
 @pytest.mark.parametrize("index", [1, 2047, 2048, 5000])
@@ -149,6 +149,14 @@ def test_outputs_with_keys_of_their_own(ours: Wallet) -> None:
 def test_an_amount_that_was_not_committed_to_is_not_ours(ours: Wallet) -> None:
     made, public = output(subaddress_key(SEED, 3), 10**12, promised=1)
     assert not open_tx(transaction(made, main_keys=(public,)), [ours]).openings
+
+
+def test_what_its_sender_has_locked_is_passed_over(ours: Wallet) -> None:
+    made, public = output(subaddress_key(SEED, 3), 10**12)
+    tx = transaction(made, main_keys=(public,))
+    assert open_tx(tx, [ours]).openings
+    assert not open_tx(tx._replace(unlock=10**6), [ours]).openings
+    assert open_tx(tx._replace(unlock=160, height=100), [ours]).openings, "a coinbase always is"
 
 
 def test_another_view_tag_is_not_ours(ours: Wallet) -> None:

@@ -1,5 +1,8 @@
 """The contract of every chain, on monerod with monero-wallet-rpc; then what only a real node can do to us."""
 
+import os
+import shutil
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,9 +12,11 @@ from typing import Any
 import pytest
 
 from glasstumbler.audit_blocks import LoggedBlocks
-from glasstumbler.chains.base import LabChain, Output
+from glasstumbler.chains.base import LabChain, Output, Place
 from glasstumbler.chains.keys import KeyRing
+from glasstumbler.chains.monero import MoneroChain
 from glasstumbler.chains.monero_keys import (
+    PRIMARY,
     decode_address,
     integrated_address,
     keys_of,
@@ -19,13 +24,16 @@ from glasstumbler.chains.monero_keys import (
     subaddress_key,
 )
 from glasstumbler.chains.monero_scan import Viewer
+from glasstumbler.clock import VirtualClock
+from glasstumbler.errors import BadAddress, ChainError, NodeAnswer, NodeAway, NoFunds, RefusedNode, StoreError
 from glasstumbler.nodes.endpoint import Endpoint
-from glasstumbler.nodes.monero import XMR, MoneroNode
-from glasstumbler.nodes.monero_wallet import wire_address
+from glasstumbler.nodes.monero import DEEPEST, XMR, MoneroNode
+from glasstumbler.nodes.monero_wallet import FaucetWallet, wire_address
 from glasstumbler.nodes.rpc import Rpc
 from glasstumbler.nodes.running import Nodes
 from tests.chains import test_contract_xmr
 from tests.chains.contract import ChainContract
+from tests.nodes.liar import served
 
 RING = KeyRing(b"monerod of the contract")
 SERVICE = RING.secret("xmr", "service", "deposit", 0)
@@ -113,9 +121,9 @@ def _as_a_wallet_sees(endpoint: Endpoint, height: int) -> Counter[tuple[str, int
 
 
 def test_a_subaddress_far_ahead_is_found(chain: MoneroNode) -> None:
-    txid = chain.pay(subaddress(SERVICE, 5000), XMR)
+    txid = chain.pay(subaddress(SERVICE, 2500), XMR)
     tx = chain.transaction(txid)
-    assert tx is not None and Output(subaddress_key(SERVICE, 5000), XMR) in tx.outputs
+    assert tx is not None and Output(subaddress_key(SERVICE, 2500), XMR) in tx.outputs
 
 
 def test_others_outputs_are_keys_without_amounts(chain: MoneroNode) -> None:
@@ -161,3 +169,170 @@ def test_a_turn_asks_little(chain: MoneroNode, monkeypatch: pytest.MonkeyPatch) 
     assert asked.count("get_block") == 1
     assert "/get_transactions" not in asked, "seen in the mempool before"
     assert len(asked) <= 6
+
+
+def test_a_reorganisation_by_others_is_followed(chain: MoneroNode, endpoint: Endpoint) -> None:
+    txid = chain.pay(subaddress(SERVICE, 9), XMR)
+    chain.mine()
+    stale = chain.tip()
+    others = Rpc(endpoint, lambda ask: None)
+    others.post("/pop_blocks", nblocks=1)
+    assert chain.tip()[0] == stale[0] - 1
+    assert chain.place(txid) == Place(None, None)
+    others.call("flush_txpool", txids=[txid])
+    address = wire_address(decode_address(subaddress(SERVICE, 0)))
+    others.call("generateblocks", amount_of_blocks=2, wallet_address=address)
+    others.close()
+    assert chain.tip()[0] == stale[0] + 1
+    assert chain.block(stale[1]).hash == stale[1]
+    assert txid not in chain.mempool() and chain.place(txid) is None
+    paid = chain.block(chain.tip()[1]).txs[0].outputs
+    assert [(key, amount > 30 * XMR) for key, amount in paid] == [(subaddress_key(SERVICE, 0), True)], (
+        "a miner's reward"
+    )
+
+
+def test_what_cannot_be_paid(chain: MoneroNode) -> None:
+    with pytest.raises(NoFunds, match="mine some blocks"):
+        chain.pay(chain.fresh_address(), 10**6 * XMR)
+    nonsense = Output(b"\x02" * 64, XMR)  # no points
+    with pytest.raises(BadAddress) as refused:
+        chain.pay_many([nonsense])
+    assert refused.value.text == "no Monero address that can be paid"
+    with pytest.raises(ChainError, match="are the most"):
+        chain.reorg(DEEPEST + 1)
+
+
+def test_no_address_in_the_nodes_form_is_told(endpoint: Endpoint) -> None:
+    wire = wire_address(decode_address(subaddress(SERVICE, 1)))
+    assert decode_address(wire).network_byte not in (PRIMARY, 25, 36)
+
+    def answer(method: str, path: str, body: Any) -> tuple[int, Any]:
+        return 200, {"error": {"code": -1, "message": f"cannot pay {wire} today"}}
+
+    with served(answer) as url, pytest.raises(NodeAnswer) as told:
+        FaucetWallet(Endpoint("monerod", "", extra={"wallet": url}), SERVICE).make([(wire, 1)])
+    assert "cannot pay (an address) today" in str(told.value)
+
+
+def test_a_folder_of_the_model_is_refused(endpoint: Endpoint, tmp_path: Path) -> None:
+    MoneroChain(RING, VirtualClock(), tmp_path).close()
+    with pytest.raises(StoreError, match="in-process"):
+        MoneroNode(endpoint, RING, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"nettype": "mainnet", "offline": True},
+        {"nettype": "fakechain", "offline": False},
+        {"nettype": "stagenet", "offline": True},
+        {"nettype": "fakechain"},
+        {},
+    ],
+)
+def test_a_node_of_another_network_is_refused(endpoint: Endpoint, facts: dict[str, Any]) -> None:
+    asked: list[Any] = []
+
+    def answer(method: str, path: str, body: Any) -> tuple[int, Any]:
+        asked.append(body["method"])
+        return 200, {"result": {"status": "OK", **facts}}
+
+    with served(answer) as url, pytest.raises(RefusedNode):
+        MoneroNode(endpoint._replace(url=url), RING)
+    assert set(asked) == {"get_info"}, "nothing else is said to it"
+
+
+def test_a_node_that_changes_its_answer_is_refused(chain: MoneroNode, endpoint: Endpoint) -> None:
+    """On the same connection, too: each look at the tip is a look at the network."""
+    others = Rpc(endpoint, lambda ask: None)
+    lying = False
+
+    def answer(method: str, path: str, body: Any) -> tuple[int, Any]:
+        if path != "/json_rpc":
+            return 200, others.post(path, **(body or {}))
+        params = body["params"]
+        result = others.call(body["method"], **params) if isinstance(params, dict) else others.call(body["method"])
+        return 200, {"result": {**result, "nettype": "mainnet"} if lying else result}
+
+    chain.close()
+    with served(answer) as url, closing(MoneroNode(endpoint._replace(url=url), RING, None, VIEWERS)) as watched:
+        watched.tip()
+        lying = True
+        with pytest.raises(RefusedNode):
+            watched.tip()
+        with pytest.raises(RefusedNode):
+            watched.pay(subaddress(SERVICE, 1), XMR)
+    others.close()
+
+
+def test_a_wallet_that_offers_spent_coins_again(chain: MoneroNode, endpoint: Endpoint) -> None:
+    """As one does that was killed before it noted what had been sent."""
+    chain.close()
+    wallet = Rpc(Endpoint("wallet", endpoint.extra["wallet"]), lambda ask: None, 300)
+    made: list[Any] = []
+    asked: list[str] = []
+
+    def answer(method: str, path: str, body: Any) -> tuple[int, Any]:
+        name, params = body["method"], dict(body["params"])
+        asked.append(name)
+        if name == "relay_tx" and asked.count(name) == 1:
+            return 200, {"result": {}}
+        if name == "transfer" and len(made) == 1:
+            name, where = "sweep_single", params.pop("destinations")[0]["address"]
+            params |= {"address": where, "key_image": made[0]["spent_key_images"]["key_images"][0]}
+        try:
+            result = wallet.call(name, **params)
+        except NodeAnswer as error:
+            return 200, {"error": {"code": error.code, "message": error.text}}
+        if "tx_blob" in result:
+            made.append(result)
+        return 200, {"result": result}
+
+    with served(answer) as url, closing(wallet):
+        forgetful = endpoint._replace(extra={"wallet": url})
+        with closing(MoneroNode(forgetful, RING, None, VIEWERS)) as chain:
+            txids = [chain.pay(subaddress(SERVICE, number), XMR) for number in (1, 2)]
+            assert len(made) >= 3 and "freeze" in asked
+            assert [txid for txid in chain.mempool() if txid in txids] == txids
+            chain.mine()
+
+
+def test_a_wallet_server_that_was_killed(chain: MoneroNode, own_nodes: Nodes) -> None:
+    first = chain.pay(subaddress(SERVICE, 1), XMR)
+    _kill(own_nodes, "monero-wallet-rpc")
+    chain.mine()
+    with pytest.raises(NodeAway, match="monero-wallet-rpc"):
+        chain.pay(subaddress(SERVICE, 1), XMR)
+    own_nodes.ensure("monero-wallet-rpc")
+    second = chain.pay(subaddress(SERVICE, 1), XMR)
+    chain.mine()
+    assert chain.place(second) == Place(*chain.tip())
+    assert chain.place(first) == Place(chain.tip()[0] - 1, chain.block_hash(chain.tip()[0] - 1))
+
+
+def test_a_node_that_was_killed_and_lost_everything(chain: MoneroNode, own_nodes: Nodes, endpoint: Endpoint) -> None:
+    mined = chain.pay(subaddress(SERVICE, 1), XMR)
+    chain.mine()
+    waiting = [chain.pay(subaddress(SERVICE, number), XMR) for number in (2, 3)]
+    tip, place = chain.tip(), chain.place(mined)
+    data = _kill(own_nodes, "monerod")
+    for ask in (chain.tip, chain.mempool, chain.mine, lambda: chain.pay(subaddress(SERVICE, 1), XMR)):
+        with pytest.raises(NodeAway, match="monerod"):
+            ask()
+    assert chain.place(mined) == place
+    shutil.rmtree(data / "fake")
+    own_nodes.ensure("monerod")
+    assert list(chain.mempool()) == waiting
+    assert (chain.tip(), chain.place(mined)) == (tip, place)
+    chain.mine()
+    assert [chain.place(txid) for txid in waiting] == [Place(*chain.tip())] * 2
+
+
+def _kill(nodes: Nodes, name: str) -> Path:
+    """Its data folder."""
+    process = nodes.process(name)
+    assert process is not None
+    os.kill(process.pid, signal.SIGKILL)
+    nodes.stop(name)
+    return nodes._folder / name

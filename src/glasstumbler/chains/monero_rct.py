@@ -39,10 +39,12 @@ class RctOutput(NamedTuple):
 
 
 class RctTx(NamedTuple):
-    """`images`: key images of what it spends, none in a coinbase, which has a `height` instead. `main_keys` are
-    the transaction's public keys; `output_keys` one for each output, or none."""
+    """`images`: key images of what it spends, none in a coinbase, which has a `height` instead. `unlock`: the block
+    height or time before which its outputs are locked by its maker. `main_keys` are the transaction's public keys;
+    `output_keys` one for each output, or none."""
 
     txid: str
+    unlock: int
     height: int | None
     images: tuple[bytes, ...]
     outputs: tuple[RctOutput, ...]
@@ -97,8 +99,7 @@ def read_rct_block(raw: bytes) -> RctBlock:
 
 def _transaction(reader: Reader) -> RctTx:
     start = reader.place
-    version = reader.number()
-    reader.number()
+    version, unlock = reader.number(), reader.number()
     rings, images, height = _inputs(reader)
     if version != _VERSION and (version != _FIRST_VERSION or height != 0):
         raise ValueError("a transaction of another version than 2")
@@ -107,7 +108,7 @@ def _transaction(reader: Reader) -> RctTx:
     main_keys, output_keys = _extra(extra, len(bare))
     prefix = keccak256(reader.since(start))
     if version == _FIRST_VERSION:  # the first block's
-        return RctTx(prefix.hex(), height, images, tuple(bare), main_keys, output_keys, reader.since(start))
+        return RctTx(prefix.hex(), unlock, height, images, tuple(bare), main_keys, output_keys, reader.since(start))
     base = reader.place
     kind = reader.take(1)[0]
     if kind != (_NEWEST_TYPE if height is None else _COINBASE_TYPE):
@@ -127,7 +128,7 @@ def _transaction(reader: Reader) -> RctTx:
         _skip_proofs(reader, rings)
         rest = keccak256(reader.since(proofs))
     txid = keccak256(prefix + hashed + rest).hex()
-    return RctTx(txid, height, images, tuple(outputs), main_keys, output_keys, reader.since(start))
+    return RctTx(txid, unlock, height, images, tuple(outputs), main_keys, output_keys, reader.since(start))
 
 
 def _inputs(reader: Reader) -> tuple[list[int], tuple[bytes, ...], int | None]:

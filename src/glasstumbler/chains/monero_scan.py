@@ -80,7 +80,10 @@ class Wallet:
         return scalarmult(self.view, public_spend)
 
     def open(self, tx: RctTx) -> Iterator[Opening]:
-        """The outputs that are paid to this wallet."""
+        """The outputs that are paid to this wallet. Those that their sender has locked beyond what the chain asks are
+        passed over: nobody could spend them when they are credited."""
+        if tx.unlock and tx.height is None:
+            return
         mains = [self._derivation(key) for key in tx.main_keys]
         for number, output in enumerate(tx.outputs):
             for derivation in mains or [None]:

@@ -292,12 +292,12 @@ class MoneroNode:
         """The node has lost the blocks from this height on."""
         for name in self._hashes[first:]:
             block, txs = read_parts(self._logged(name).raw)
-            for opened in txs[1:]:
-                self._monerod.send(opened.rct.raw)
             try:
+                for opened in txs[1:]:
+                    self._monerod.send(opened.rct.raw)
                 self._monerod.submit(block.raw)
-            except NodeAnswer as error:
-                raise ChainError(f"the node does not take block {name} again: {error.text}") from None
+            except (NodeAnswer, TransactionRefused) as error:
+                raise ChainError(f"the node has lost block {name} and does not take it again: {error.text}") from None
 
     def _look_at_pool(self) -> None:
         """Take in what waits at the node, in order of arrival."""

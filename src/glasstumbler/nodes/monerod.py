@@ -12,8 +12,8 @@ from glasstumbler.nodes.endpoint import Endpoint
 from glasstumbler.nodes.rpc import Ask, Rpc
 
 _TIMEOUT: Final = 120.0
-_AT_ONCE: Final = 100
-"""Transactions asked for, and blocks made, with one question: the node works on few others meanwhile."""
+_TXS_AT_ONCE, _BLOCKS_AT_ONCE = 100, 10
+"""Asked for, or made, with one question: a block takes 0.1 s, and some of them must be through before the timeout."""
 _RELAYED_AFTER: Final = 5.0
 _PAUSE: Final = 0.01
 _REASONS: Final[Mapping[str, tuple[str, str]]] = {
@@ -64,8 +64,8 @@ class Monerod:
     def transactions(self, txids: Sequence[str]) -> dict[str, Pooled]:
         """Those of them that it knows."""
         found: dict[str, Pooled] = {}
-        for start in range(0, len(txids), _AT_ONCE):
-            reply = self._post("/get_transactions", txs_hashes=list(txids[start : start + _AT_ONCE]))
+        for start in range(0, len(txids), _TXS_AT_ONCE):
+            reply = self._post("/get_transactions", txs_hashes=list(txids[start : start + _TXS_AT_ONCE]))
             for row in reply.get("txs", ()):
                 since = row.get("received_timestamp", 0)
                 found[row["tx_hash"]] = Pooled(bytes.fromhex(row["as_hex"]), row["in_pool"], since)
@@ -97,8 +97,8 @@ class Monerod:
             if time.monotonic() > until:
                 break
             time.sleep(_PAUSE)
-        for start in range(0, blocks, _AT_ONCE):
-            self._call("generateblocks", amount_of_blocks=min(_AT_ONCE, blocks - start), wallet_address=address)
+        for start in range(0, blocks, _BLOCKS_AT_ONCE):
+            self._call("generateblocks", amount_of_blocks=min(_BLOCKS_AT_ONCE, blocks - start), wallet_address=address)
 
     def pop(self, blocks: int) -> None:
         self._post("/pop_blocks", nblocks=blocks)
