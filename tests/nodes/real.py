@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import pytest
 
+from glasstumbler.audit_blocks import LoggedBlocks
 from glasstumbler.chains.base import LabChain
 from glasstumbler.chains.keys import KeyRing
 from glasstumbler.clock import RealClock
@@ -44,3 +45,17 @@ class CoreContract(ChainContract):
     def reopen(self, chain: LabChain) -> LabChain:
         chain.close()
         return self.open()
+
+    def test_the_audit_reads_every_block_of_the_log(self, chain: LabChain) -> None:
+        """Also those from before the votes for segwit were counted, and one that a reorganisation took out."""
+        chain.pay(chain.fresh_address(), self.amount)
+        chain.mine()
+        stale = chain.tip()[1]
+        chain.reorg(1)
+        log = LoggedBlocks(self.folder / f"{self.coin}.blocks", self.coin)
+        assert log.tip() == chain.tip()
+        for height in range(chain.tip()[0] + 1):
+            block_hash = chain.block_hash(height)
+            assert block_hash is not None and log.block(block_hash) == chain.block(block_hash)
+        assert log.block(stale) == chain.block(stale)
+        log.close()

@@ -105,6 +105,15 @@ def test_both_mine_and_pay(ours: CoreChain, theirs: CoreChain) -> None:
     assert all(ours.place(txid) == theirs.place(txid) != Place(None, None) for txid in txids)
 
 
+def test_a_miner_of_the_nodes_own(ours: CoreChain, theirs: CoreChain) -> None:
+    """Blocks that no builder of ours made, read by us and by the audit."""
+    txid = paid(ours, ours.fresh_address())
+    (mined,) = theirs._node._rpc.call("generatetoaddress", 1, theirs.fresh_address())
+    assert ours.tip()[1] == mined
+    assert ours.place(txid) == Place(*ours.tip())
+    assert ours.mine() == theirs.tip()[0]
+
+
 def test_another_chain_of_the_same_coin_is_not_taken_for_a_reorganisation(own_nodes: Nodes, ours: CoreChain) -> None:
     own_nodes.start("litecoind", "stranger")
     stranger = CoreChain.open("ltc", own_nodes.endpoint("stranger"), THEIRS, RealClock())
