@@ -29,7 +29,7 @@ _HASH = 20
 _LONGEST = 120
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 14)
 def address(coin: str, key: bytes) -> str:
     """The address of a scriptPubKey; BadAddress for scripts that have none on this coin."""
     found = classify(key)
@@ -44,7 +44,7 @@ def address(coin: str, key: bytes) -> str:
     raise BadAddress(f"a script without an address on {coin}")
 
 
-@lru_cache(maxsize=1 << 16)  # an order's addresses are read when it is asked for and when it is paid
+@lru_cache(maxsize=1 << 14)  # an order's addresses are read when it is asked for and when it is paid
 def key(coin: str, address: str) -> bytes:
     """The scriptPubKey of an address. BadAddress if it is none of this coin on its private test chain;
     NotATestNetwork if it is well-formed elsewhere."""

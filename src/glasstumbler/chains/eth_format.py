@@ -168,12 +168,12 @@ def parse_address(address: str) -> bytes:
     return key
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=1 << 12)
 def _signer(secret: bytes) -> PrivateKey:
     return PrivateKey(secret)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=1 << 12)
 def own_address(secret: bytes) -> bytes:
     """The 20 address bytes of a private key."""
     return _address_of(_signer(secret).public_key)

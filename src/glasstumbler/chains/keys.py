@@ -24,7 +24,7 @@ HARDENED: Final = 1 << 31
 BRANCHES: Final[dict[str, int]] = {"deposit": 0, "change": 1, "sweep": 2, "float": 3, "lab": 4}
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 14)
 def public_key(secret: bytes) -> bytes:
     """Compressed public key, 33 bytes. ValueError for a secret that is no private key."""
     if len(secret) != SECRET_SIZE:
