@@ -17,11 +17,17 @@ from tests.nodes.proxy import Proxy, between
 from tests.nodes.real import RING
 
 AMOUNT = 1_000_000
-COINS = {"litecoind": "ltc", "bcash": "bch"}
+COINS = {"litecoind": "ltc", "bcash": "bch", "btcd": "btc"}
+SPEAK_HTTP = ("litecoind", "bcash")
 
 
 @pytest.fixture(params=COINS)
 def node(request: pytest.FixtureRequest, own_nodes: Nodes) -> Endpoint:
+    return own_nodes.ensure(request.param) if request.param in own_nodes.names() else own_nodes.start(request.param)
+
+
+@pytest.fixture(params=SPEAK_HTTP)
+def http_node(request: pytest.FixtureRequest, own_nodes: Nodes) -> Endpoint:
     return own_nodes.ensure(request.param) if request.param in own_nodes.names() else own_nodes.start(request.param)
 
 
@@ -32,8 +38,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def line(node: Endpoint) -> Iterator[Proxy]:
-    with between(node) as proxy:
+def line(http_node: Endpoint) -> Iterator[Proxy]:
+    with between(http_node) as proxy:
         yield proxy
 
 
@@ -141,7 +147,7 @@ def test_cut_off_once_is_asked_again(chain: CoreChain, line: Proxy, monkeypatch:
 
 
 def test_killed_and_back_with_less(own_nodes: Nodes, node: Endpoint, folder: Path) -> None:
-    """litecoind has lost its mempool, bcash its chain too: both get back what the log has."""
+    """Mempools are lost, and bcash's chain: all get back what the log has."""
     chain = opened(node, folder)
     mined = paid(chain)
     chain.mine()
@@ -184,3 +190,8 @@ def test_our_process_killed_and_opened_again(node: Endpoint, folder: Path) -> No
     assert chain.place(unseen) == Place(None, None)
     for each in (chain, other, died):
         each.close()
+
+
+def test_a_wrong_password_is_one_clear_line(node: Endpoint) -> None:
+    with pytest.raises(NodeAway, match=f"the {node.kind} node is away: it does not take this user and password"):
+        CoreChain.open(COINS[node.kind], node._replace(password="guessed"), RING, RealClock())

@@ -19,7 +19,7 @@ _LAST, _MASKED = 0x80, 0x80
 _LONG: Final = {126: struct.Struct("!H"), 127: struct.Struct("!Q")}
 _MOST = 1 << 28
 """Bytes of one message."""
-_SWITCHED = 101
+_MOST_HEAD = 1 << 16
 
 
 def upgrade(connection: http.client.HTTPConnection, path: str, headers: Mapping[str, str]) -> int:
@@ -32,7 +32,12 @@ def upgrade(connection: http.client.HTTPConnection, path: str, headers: Mapping[
     answer = b""
     while not answer.endswith(b"\r\n\r\n"):  # byte by byte: what follows is a message's
         answer += _read(line, 1)
-    return int(answer.split(b" ", 2)[1])
+        if len(answer) > _MOST_HEAD:
+            raise http.client.LineTooLong("head")
+    status = answer.split(maxsplit=2)[1:2]
+    if not status or not status[0].isdigit():
+        raise http.client.BadStatusLine(repr(answer[:80]))
+    return int(status[0])
 
 
 def exchange(connection: http.client.HTTPConnection, text: str) -> bytes:
