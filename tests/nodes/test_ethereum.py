@@ -24,7 +24,7 @@ from glasstumbler.chains.keys import KeyRing
 from glasstumbler.clock import VirtualClock
 from glasstumbler.errors import BlockRefused, ChainError, NodeAway, NoFunds, RefusedNode, StoreError, TransactionRefused
 from glasstumbler.nodes.endpoint import Endpoint
-from glasstumbler.nodes.ethereum import EthNode
+from glasstumbler.nodes.ethereum import DEEPEST, EthNode
 from tests.nodes.anvil import Anvil, NodeSaid, anvil
 
 RING = KeyRing(b"Ethereum node of the tests")
@@ -160,6 +160,21 @@ def test_nothing_is_lost_in_the_middle_of_a_reorganisation(
         places = [chain.place(txid) for txid in (*mined, waiting)]
         assert all(place is not None and place.height in (height, height - 1) for place in places)
         chain.close()
+
+
+def test_the_deepest_reorganisation_can_be_made_again_after_a_kill(node: Anvil, chain: EthNode) -> None:
+    for number in range(11):
+        chain.pay(BOB_ADDRESS, ETHER + number)
+        chain.mine(10)
+    with pytest.raises(ChainError, match="of 101 blocks; anvil can do 100"):
+        chain.reorg(DEEPEST + 1)
+    assert chain.reorg(DEEPEST) == 111
+    waiting, tip = list(chain.mempool()), chain.mine(3) and chain.tip()
+    node.kill()
+    node.start()
+    assert chain.tip() == tip
+    assert len(waiting) == 10
+    assert all(chain.place(txid) is not None for txid in waiting)
 
 
 def test_a_node_that_cannot_make_the_same_blocks_is_not_followed(node: Anvil, chain: EthNode) -> None:

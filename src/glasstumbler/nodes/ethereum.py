@@ -30,6 +30,9 @@ from glasstumbler.nodes.endpoint import Endpoint
 from glasstumbler.nodes.eth_follow import FUNDED, EthFollower
 from glasstumbler.nodes.eth_link import Seen
 
+DEEPEST: Final = 100
+"""Blocks of a reorganisation. From a few hundred on anvil goes back to a state out of a file, in which something is
+missing: its blocks go on, with other state roots, and could not be made again after a kill."""
 _FAUCET_BALANCE: Final = 10**9 * ETHER
 
 
@@ -191,6 +194,8 @@ class EthNode(EthFollower):
             height = self._top()[0]
             if not 0 < depth <= height:
                 raise ChainError(f"a reorganisation of {depth} blocks; the chain has {height}")
+            if depth > DEEPEST:
+                raise ChainError(f"a reorganisation of {depth} blocks; {self._link.name} can do {DEEPEST}")
             self._steady(lambda: self._replace(depth))
             self._drop(forget)
             self._steady(self._follow)
