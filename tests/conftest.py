@@ -1,5 +1,5 @@
 """Settings of the property tests: the same examples at each run. `HYPOTHESIS_PROFILE=search` looks for new ones.
-And a PostgreSQL for whoever asks for one."""
+And a PostgreSQL for whoever asks for one; and a word on real nodes that were not there."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from glasstumbler import log
+from glasstumbler.errors import SettingsError
+from glasstumbler.nodes.running import program
+from glasstumbler.nodes.software import SOFTWARE
 from tests import postgres
 
 settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
@@ -29,3 +32,12 @@ def postgres_server() -> Iterator[postgres.Server]:
     """One for each test process; a test takes a database of its own."""
     with postgres.server() as server:
         yield server
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Names the node software that is missing, so that nobody takes its tests for passed."""
+    for kind in SOFTWARE:
+        try:
+            program(kind)
+        except SettingsError as missing:
+            terminalreporter.write_line(f"skipped: whatever runs on {kind}; {missing}", yellow=True)

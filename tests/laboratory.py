@@ -12,7 +12,7 @@ from glasstumbler.audit import Report
 from glasstumbler.audit_house import audit_house
 from glasstumbler.chains.base import Outpoint, Output, Signed, Spend
 from glasstumbler.chains.keys import KeyRing
-from glasstumbler.clock import VirtualClock
+from glasstumbler.clock import GENESIS_TIME, VirtualClock
 from glasstumbler.dialects.base import Request, Response
 from glasstumbler.engine.coins import Coin
 from glasstumbler.engine.desk import Deposit
@@ -22,6 +22,7 @@ from glasstumbler.engine.payment import Payment
 from glasstumbler.errors import NoFunds
 from glasstumbler.house import House
 from glasstumbler.money import parse, text
+from glasstumbler.place import NodeKind
 from glasstumbler.vault import Vault
 
 BEARERS = ("btcmix", "coinjoin", "whir")
@@ -55,21 +56,25 @@ class Laboratory:
         seed: int = 1,
         tables: Mapping[str, Mapping[str, Any]] | None = None,
         store: str | None = None,
+        nodes: NodeKind = "in-process",
+        start: int = GENESIS_TIME,
     ) -> None:
-        """`store`: the record's address, by default in memory or in the folder."""
+        """`store`: the record's address, by default in memory or in the folder. `start`: the clock's first time."""
         self.coins = tuple(coin for coin in chains if coin != "lightning")
         settings: dict[str, Any] = small_floats(*self.coins)
         for slug, table in (tables or {}).items():
             settings[slug] = merged(settings.get(slug, {}), table)
         settings["lab"] = {"chains": list(chains), "rate_limits": "off"}
         self._folder, self._seed, self._settings, self._store = folder, seed, settings, store
+        self._nodes, self._start = nodes, start
         self.house = self._open()
         self.house.start()
         for coin in self.coins:
             self.mine(coin, BURIED)
 
     def _open(self) -> House:
-        return House(self._folder, Vault(b"x" * 32), VirtualClock(), self._seed, self._settings, self._store)
+        clock = VirtualClock(self._start)
+        return House(self._folder, Vault(b"x" * 32), clock, self._seed, self._settings, self._store, nodes=self._nodes)
 
     def close(self) -> None:
         self.house.close()

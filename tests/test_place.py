@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from glasstumbler.errors import SettingsError, StoreError
-from glasstumbler.place import record_of, remember
+from glasstumbler.place import NodeKind, nodes_of, record_of, remember, remember_nodes
 from tests.web.server import run
 
 POSTGRES = "postgresql://user:secret@127.0.0.1:5433/lab"
@@ -73,3 +73,26 @@ def test_the_commands_name_where_the_record_is(tmp_path: Path) -> None:
         assert (code, len(err.splitlines())) == (1, 1), err
         assert str(record) in err and "--store" in err
     assert not (data / "record.db").exists()
+
+
+@pytest.mark.parametrize(("first", "other"), [("in-process", "real"), ("real", "in-process")])
+def test_a_folder_keeps_to_the_nodes_that_it_was_begun_with(tmp_path: Path, first: NodeKind, other: NodeKind) -> None:
+    assert nodes_of(tmp_path, None) == "in-process"
+    remember_nodes(tmp_path, first)
+    remember_nodes(tmp_path, other)
+    assert nodes_of(tmp_path, None) == nodes_of(tmp_path, first) == first
+    with pytest.raises(SettingsError, match=f"run on {first} nodes for good"):
+        nodes_of(tmp_path, other)
+
+
+def test_a_folder_from_before_there_were_real_nodes_has_in_process_chains(tmp_path: Path) -> None:
+    (tmp_path / "chains").mkdir()
+    assert nodes_of(tmp_path, None) == "in-process"
+    with pytest.raises(SettingsError, match="run on in-process nodes"):
+        nodes_of(tmp_path, "real")
+
+
+def test_a_damaged_note_of_the_nodes_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "ground").write_text("surreal\n")
+    with pytest.raises(StoreError, match="'surreal', which is none of: in-process, real"):
+        nodes_of(tmp_path, None)

@@ -27,7 +27,8 @@ condition story lab
 worker
 house
 service
-watch turn accounts pay claim opening swap payment_url wallet limits metrics sharing ground vault agreed place behaviour
+watch turn accounts pay claim opening swap payment_url wallet limits
+metrics sharing fleet ground vault agreed place behaviour
 services
 dialects
 store

@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from glasstumbler.errors import (
     StoreError,
     TransactionRefused,
 )
-from glasstumbler.ground import CHAINS
+from glasstumbler.ground import CHAINS, open_chains
 from glasstumbler.sharing import Sharing
 from glasstumbler.vault import Vault
 from tests.chains.test_contract_btc import TestBtc as BtcContract
@@ -36,7 +37,9 @@ PAYERS = ["xmrto"]
 
 def share(folder: Path, *names: str, vault: Vault = VAULT, clock: VirtualClock | None = None) -> Sharing:
     chosen = [name for name in CHAINS if name in (names or CHAINS)]
-    return Sharing(folder, vault, clock or VirtualClock(), chosen, PAYERS)
+    clock = clock or VirtualClock()
+    opening = partial(open_chains, chosen, vault, clock, PAYERS, folder)
+    return Sharing(folder, vault.derive("chain host"), clock, chosen, opening)
 
 
 class _Shared:

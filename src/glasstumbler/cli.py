@@ -21,7 +21,7 @@ from glasstumbler.clock import RealClock
 from glasstumbler.engine import ledger, letter
 from glasstumbler.errors import GlassTumblerError, SettingsError, StoreError
 from glasstumbler.lock import claimed
-from glasstumbler.place import record_of, remember
+from glasstumbler.place import NodeKind, nodes_of, record_of, remember, remember_nodes
 from glasstumbler.sealed import VARIABLE
 from glasstumbler.store.base import Store
 from glasstumbler.store.records import KeyRow, Records
@@ -54,6 +54,10 @@ Record = Annotated[
     Parameter(help="sqlite:///PATH or postgresql://USER@HOST/DATABASE in place of the folder's own record."),
 ]
 Interval = Annotated[int, Parameter(help="Seconds between blocks; 0: only when asked for.")]
+OnNodes = Annotated[
+    NodeKind | None,
+    Parameter(name="--nodes", help="in-process, or real: node software of its own or of yours. A folder keeps to one."),
+]
 Config = Annotated[Path | None, Parameter(help="Settings; else glasstumbler.toml in the folder.")]
 
 
@@ -66,6 +70,7 @@ def serve(
     store: Record = None,
     block_interval: Interval = 30,
     config: Config = None,
+    nodes: OnNodes = None,
 ) -> int:
     """Run the hub and the five services until Ctrl-C. The folder keeps everything; started again, it goes on.
 
@@ -75,7 +80,7 @@ def serve(
 
     if not 0 <= port <= _HIGHEST_PORT:
         raise SettingsError(f"--port goes from 0 to {_HIGHEST_PORT}: the services take the ports after it")
-    with _laboratory(data, store, block_interval, config) as laboratory:
+    with _laboratory(data, store, block_interval, config, nodes) as laboratory:
         serving = Serving(laboratory.open, host, port, block_interval, limits=laboratory.limits)
         laboratory.tell(serving.url("hub"))
         run(serving, partial(_announce, serving, data))
@@ -90,13 +95,14 @@ def worker(
     data: Folder = DATA,
     block_interval: Interval = 30,
     config: Config = None,
+    nodes: OnNodes = None,
 ) -> int:
     """Work beside `serve` until Ctrl-C: watch the chains, pay what is due. Any number may run on one folder."""
     from glasstumbler.worker import Worker
 
     if not is_shared(store):
         raise SettingsError("workers share a record in PostgreSQL (--store postgresql://...); with SQLite, serve works")
-    with _laboratory(data, store, block_interval, config) as laboratory:
+    with _laboratory(data, store, block_interval, config, nodes) as laboratory:
         Worker(laboratory.open(), block_interval).run(
             partial(_say, f"Glass Tumbler {__version__} - a worker on {data}")
         )
@@ -109,11 +115,12 @@ def demo(
     *,
     seed: Annotated[int, Parameter(help="Same seed, same bytes.")] = 1,
     out: Annotated[Path, Parameter(help="Folder for the dataset and the report.")] = Path("demo-out"),
+    nodes: Annotated[NodeKind, Parameter(help="What the chains run on; real nodes repeat no bytes.")] = "in-process",
 ) -> int:
     """Drive the documented requests of all five services over HTTP, pay, mine, wait, and show every link."""
     from glasstumbler.demo import run_demo
 
-    return run_demo(seed, out)
+    return run_demo(seed, out, nodes)
 
 
 @keys.command
@@ -390,17 +397,20 @@ class _Laboratory(NamedTuple):
 
 
 @contextmanager
-def _laboratory(data: Path, store: str | None, block_interval: int, config: Path | None) -> Iterator[_Laboratory]:
+def _laboratory(
+    data: Path, store: str | None, block_interval: int, config: Path | None, asked: NodeKind | None
+) -> Iterator[_Laboratory]:
     """For as long as the block lasts."""
     from glasstumbler.house import House, lab_settings
 
     if block_interval < 0:
         raise SettingsError("--block-interval is a number of seconds, or 0")
     record, tables, vault = record_of(data, store), _tables(config, data), Vault.of_folder(data)
-    limits, opened = lab_settings(tables).limits, list[House]()
+    limits, opened, nodes = lab_settings(tables).limits, list[House](), nodes_of(data, asked)
 
     def open_house() -> House:
-        opened.append(House(data, vault, RealClock(), None, tables, record))
+        remember_nodes(data, nodes)
+        opened.append(House(data, vault, RealClock(), None, tables, record, nodes=nodes))
         remember(data, store)
         opened[0].start()
         return opened[0]

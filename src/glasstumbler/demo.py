@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import time
+from contextlib import closing, nullcontext
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 from rich.console import Console
@@ -16,6 +18,7 @@ from glasstumbler.house import House
 from glasstumbler.lab import dataset, report
 from glasstumbler.lab.customers import Keys
 from glasstumbler.lab.demo import Outcome, Written, demo
+from glasstumbler.place import NodeKind
 from glasstumbler.vault import Vault, key_row
 from glasstumbler.web.background import served
 
@@ -23,14 +26,19 @@ _SECONDS = 60
 """For one request."""
 
 
-def run_demo(seed: int, out: Path) -> int:
-    """Exit code 0 only if every order completed, every check held and the audit is clean."""
+def run_demo(seed: int, out: Path, nodes: NodeKind) -> int:
+    """Exit code 0 only if every order completed, every check held and the audit is clean. Real nodes run in a folder
+    that is gone afterwards."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"cannot write to {out}: {error.strerror}") from None
     vault = Vault(sha256(f"glasstumbler demo {seed}".encode()).digest())
-    with closing(House(None, vault, VirtualClock(), seed, {"lab": {"rate_limits": "off"}})) as house:
+    tables = {"lab": {"rate_limits": "off"}}
+    with (
+        TemporaryDirectory(prefix="glasstumbler-demo-") if nodes == "real" else nullcontext() as folder,
+        closing(House(Path(folder) if folder else None, vault, _clock(nodes), seed, tables, nodes=nodes)) as house,
+    ):
         house.start()
         # Without turns of its own the house moves on at the lab's calls only: same seed, same bytes.
         with (
@@ -44,6 +52,11 @@ def run_demo(seed: int, out: Path) -> int:
                 lambda: audit_house(house),
                 lambda outcome: _write(house, seed, outcome, out),
             )
+
+
+def _clock(nodes: NodeKind) -> VirtualClock:
+    """LND takes a chain for its own only if the last block is of today."""
+    return VirtualClock() if nodes == "in-process" else VirtualClock(int(time.time()))
 
 
 def _keys(house: House, slug: str) -> Keys:

@@ -41,12 +41,15 @@ class Lightning(Protocol):
 class Chains(NamedTuple):
     onchain: Mapping[str, LabChain]
     lightning: Lightning | None
+    under: Callable[[], None] = lambda: None
+    """Lets go of what they run on."""
 
     def close(self) -> None:
         for chain in self.onchain.values():
             chain.close()
         if self.lightning is not None:
             self.lightning.close()
+        self.under()
 
 
 class Ground(Protocol):

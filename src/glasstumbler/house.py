@@ -26,8 +26,10 @@ from glasstumbler.errors import ChainError, SettingsError
 from glasstumbler.ground import CHAINS, ChainName, Chains, Ground, Lent, Own, open_chains
 from glasstumbler.limits import Limits
 from glasstumbler.metrics import Metrics
+from glasstumbler.nodes.endpoint import NAMES, NodeSettings
 from glasstumbler.opening import Opener
 from glasstumbler.pay import Payer, Task
+from glasstumbler.place import NodeKind
 from glasstumbler.service import Service, Surroundings
 from glasstumbler.sharing import Sharing
 from glasstumbler.store.base import Store
@@ -48,6 +50,8 @@ class HouseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chains: tuple[ChainName, ...] = CHAINS
     """Which chains run; a service offers the coins that are there."""
     limits: Limits = Limits()
+    node: dict[str, NodeSettings] = msgspec.field(default_factory=lambda: dict.fromkeys(NAMES, NodeSettings()))
+    """Nodes that somebody else has started, in place of those that `nodes="real"` starts."""
 
 
 def lab_settings(tables: Mapping[str, Any]) -> HouseSettings:
@@ -64,10 +68,11 @@ class House:
         tables: Mapping[str, Any] | None = None,
         store: Store | str | Path | None = None,
         chains: Chains | None = None,
+        nodes: NodeKind = "in-process",
     ) -> None:
         """`folder` None: nothing outlives the run. `seed` None: randomness is the system's. `store`: the record's
         address, by default a file in the folder, or the store itself. `chains`: those of another owner, who closes
-        them; by default the house opens its own."""
+        them; by default the house opens its own, on these `nodes` (real ones need a folder)."""
         self.folder, self.vault, self.clock = folder, vault, clock
         self._seed = seed
         tables = dict(tables or {})
@@ -85,8 +90,8 @@ class House:
         self.behaviours = Behaviours()
         self.rates = Rates(vault.derive("price"), clock)
         self._agreed = Agreed(self.store, clock, self.behaviours, self.rates)
-        self.ground = Lent(chains) if chains else self._open_ground()
-        self.chains, self.lightning = self.ground.chains
+        self.ground = Lent(chains) if chains else self._open_ground(nodes)
+        self.chains, self.lightning = self.ground.chains.onchain, self.ground.chains.lightning
         _check_kinds(self.policies, self.chains)
         self.wallet = Wallet(vault.wallet_seed, self.chains)
         watches = {coin: Watch(self.store, chain, self.policies, clock) for coin, chain in self.chains.items()}
@@ -106,12 +111,24 @@ class House:
             return SystemChance()
         return random.Random(f"{self._seed}:{purpose}")  # noqa: S311
 
-    def _open_ground(self) -> Ground:
+    def _open_ground(self, nodes: NodeKind) -> Ground:
+        folder, chosen = self.folder / "chains" if self.folder else None, self.settings
         payers = [slug for slug, policy in self.policies.items() if "msat" in policy.coins]
-        folder = self.folder / "chains" if self.folder else None
+        opening = partial(open_chains, chosen.chains, self.vault, self.clock, payers, folder)
+        if nodes == "real":
+            from glasstumbler.fleet import open_fleet  # seldom wanted, and much to load
+
+            if self.folder is None:
+                raise SettingsError("real nodes need a folder")
+            receivers = [slug for slug, policy in self.policies.items() if "xmr" in policy.coins]
+            opening = partial(
+                open_fleet, self.folder, chosen.chains, chosen.node, self.vault, self.clock, payers, receivers
+            )
+        elif named := [name for name, node in chosen.node.items() if node.url]:
+            raise SettingsError(f"[lab.node.{named[0]}] names a node, but these chains are in-process (--nodes real)")
         if folder is not None and self.store.shared:
-            return Sharing(folder, self.vault, self.clock, self.settings.chains, payers)
-        return Own(open_chains(self.settings.chains, self.vault, self.clock, payers, folder))
+            return Sharing(folder, self.vault.derive("chain host"), self.clock, chosen.chains, opening)
+        return Own(opening())
 
     def _open_services(self, dialect_settings: Mapping[str, msgspec.Struct]) -> dict[str, Service]:
         around = Surroundings(

@@ -12,7 +12,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -29,8 +29,7 @@ from glasstumbler.chains.monero import MoneroFormat
 from glasstumbler.clock import Clock
 from glasstumbler.engine.commands import Route
 from glasstumbler.errors import ChainError, HostGone, StoreError, TransactionRefused
-from glasstumbler.ground import ChainName, Chains, open_chains
-from glasstumbler.vault import Vault
+from glasstumbler.ground import ChainName, Chains
 
 PATIENCE = 10.0
 """Seconds in which somebody must have taken over."""
@@ -47,13 +46,13 @@ class _Held(NamedTuple):
 
 
 class Sharing:
-    """One process's share in the chains of `folder`. `payers`: services with a Lightning node."""
+    """One process's share in the chains `names` of `folder`. `key` is what both ends of a line prove to know; `opening`
+    opens the chains in this process."""
 
     def __init__(
-        self, folder: Path, vault: Vault, clock: Clock, names: Collection[ChainName], payers: Sequence[str]
+        self, folder: Path, key: bytes, clock: Clock, names: Collection[ChainName], opening: Callable[[], Chains]
     ) -> None:
-        self._folder, self._vault, self._clock, self._names, self._payers = folder, vault, clock, names, payers
-        self._key = vault.derive("chain host")
+        self._folder, self._key, self._clock, self._opening = folder, key, clock, opening
         self._held: _Held | None = None
         self._taking = threading.Lock()
         self._local = threading.local()
@@ -131,7 +130,7 @@ class Sharing:
             return True
 
     def _open(self, lock: IO[str]) -> _Held:
-        chains = open_chains(self._names, self._vault, self._clock, self._payers, self._folder)
+        chains = self._opening()
         host = Host(_named(chains), self._key, self._reached)
         written = self._folder / f"host.{os.getpid()}"
         try:

@@ -19,11 +19,6 @@ _ROOT = Path(__file__).parents[2]
 _MISSING = f"NO NODE SOFTWARE: {INSTALLED} is missing; `make nodes` installs it"
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if not INSTALLED.exists():
-        terminalreporter.write_line(f"{_MISSING}; the tests with real nodes did not run", red=True, bold=True)
-
-
 def needs_installed() -> None:
     if not INSTALLED.exists():
         pytest.skip(_MISSING)

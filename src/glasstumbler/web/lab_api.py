@@ -183,7 +183,13 @@ class LabApi:
         network = self._house.lightning
         if network is not None:
             found.append(
-                {"coin": "lightning", "network": network.network, "height": None, "node": network.node, "model": True}
+                {
+                    "coin": "lightning",
+                    "network": network.network,
+                    "height": None,
+                    "node": network.node,
+                    "model": network.model,
+                }
             )
         return found
 
