@@ -119,7 +119,7 @@ class UtxoBook:
         tx = to_tx(raw)
         try:
             self._accept(tx)
-        except (TransactionRefused, StoreError):
+        except (ChainError, StoreError):
             self._faucet.recount(self._view)
             raise
         self._faucet.sent(tx)
