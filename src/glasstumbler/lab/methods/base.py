@@ -1,8 +1,9 @@
 """What a tracing method is: it learns from what the observer is told, and answers one task with a table.
 
 A method sees `Public` (the chains) and `Told` (what the task grants its observer), never the answer key: nothing in
-this folder imports lab.truth, lab.custody or the record (tests/lab/test_methods_see_nothing.py). Its docstring says
-whom it is after, what its observer is assumed to know, what it costs, and where it is known to fail.
+this folder imports lab.truth, lab.custody or the record (tests/lab/test_methods_see_nothing.py). Its `About` says
+whom it is after, what its observer is assumed to know, what it costs, and where it is known to fail. A method may
+abstain: what it says nothing about has no row.
 """
 
 from __future__ import annotations
@@ -71,6 +72,23 @@ class Told(NamedTuple):
     """T5: tainted outputs (coin, output)."""
 
 
+class About(NamedTuple):
+    """What a reader of a score must know of its method. docs/methods.md and the error cards are made of it."""
+
+    paper: str
+    """Who published it, where and when."""
+    rule: str
+    """What it does, in a few sentences."""
+    knows: str
+    """What its observer is assumed to know."""
+    cost: str
+    """Time and memory, by the size of the chains."""
+    fails: str
+    """Where it is known to be wrong or to abstain, and what it does on chains of accounts and hidden amounts."""
+    rebuilt: str = ""
+    """What here is ours because the paper's rule could not be had word for word. Empty: nothing."""
+
+
 class Method(Protocol):
     name: ClassVar[str]
     """As in the registry: lower-case words with dashes."""
@@ -78,6 +96,7 @@ class Method(Protocol):
     """A key of ANSWERS."""
     calibrated: ClassVar[bool]
     """Whether its scores mean probabilities."""
+    about: ClassVar[About]
 
     def fit(self, public: Public, told: Told) -> None: ...
     def predict(self, public: Public) -> pa.Table:

@@ -1,0 +1,15 @@
+"""Every method that stands here, by name. A new one gets a line in METHODS and its page in docs/methods.md follows:
+
+python -m glasstumbler.lab.methods.page > docs/methods.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from glasstumbler.lab.methods.base import Method
+
+_CLASSES: Final[tuple[type[Method], ...]] = ()
+METHODS: Final[Mapping[str, type[Method]]] = {method.name: method for method in _CLASSES}
+"""In the order of the tasks, then of the years."""
