@@ -13,11 +13,10 @@ from nacl.bindings import (
 
 from glasstumbler.chains.base import Output
 from glasstumbler.chains.keccak import keccak256
-from glasstumbler.chains.monero_keys import keys_of, reduce_scalar, subaddress_key
+from glasstumbler.chains.monero_keys import reduce_scalar, subaddress_key
 from glasstumbler.chains.monero_rct import RctOutput, RctTx, read_rct_block, read_rct_tx
 from glasstumbler.chains.monero_scan import (
     Opening,
-    Viewer,
     Wallet,
     is_node_block,
     log_block,
@@ -26,6 +25,7 @@ from glasstumbler.chains.monero_scan import (
     read_node_block,
     read_parts,
     show,
+    viewer,
 )
 from glasstumbler.errors import BlockRefused, TransactionRefused
 
@@ -36,8 +36,7 @@ H = bytes.fromhex("8b655970153799af2aeadc9ff1add0ea6c7251d54154cfa92c173a0dd39c1
 
 
 def wallet(seed: bytes) -> Wallet:
-    keys = keys_of(seed)
-    return Wallet(Viewer(keys.view, keys.public_spend))
+    return Wallet(viewer(seed))
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ Sources: Zero to Monero, 2nd ed., 4.2, 4.3, 5.3; the Monero project's cryptonote
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Final, NamedTuple
 
 from nacl.bindings import (
@@ -27,7 +28,7 @@ from nacl.exceptions import RuntimeError as SodiumError
 
 from glasstumbler.chains.base import Block, Output, Tx
 from glasstumbler.chains.keccak import keccak256
-from glasstumbler.chains.monero_keys import reduce_scalar, subaddress_offset
+from glasstumbler.chains.monero_keys import keys_of, reduce_scalar, subaddress_offset
 from glasstumbler.chains.monero_rct import RctBlock, RctOutput, RctTx, read_rct_block, read_rct_tx
 from glasstumbler.chains.monero_tx import Reader, varint
 from glasstumbler.errors import BlockRefused, TransactionRefused
@@ -43,6 +44,12 @@ class Viewer(NamedTuple):
 
     view: bytes
     public_spend: bytes
+
+
+def viewer(seed: bytes) -> Viewer:
+    """Of the wallet with this seed (32 bytes)."""
+    keys = keys_of(seed)
+    return Viewer(keys.view, keys.public_spend)
 
 
 class Opening(NamedTuple):
@@ -74,10 +81,9 @@ class Wallet:
 
     def public_view(self, public_spend: bytes) -> bytes:
         """Of a subaddress of this wallet."""
-        scalarmult = crypto_scalarmult_ed25519_noclamp
         if not self._indexes[public_spend]:
             return crypto_scalarmult_ed25519_base_noclamp(self.view)
-        return scalarmult(self.view, public_spend)
+        return crypto_scalarmult_ed25519_noclamp(self.view, public_spend)
 
     def open(self, tx: RctTx) -> Iterator[Opening]:
         """The outputs that are paid to this wallet. Those that their sender has locked beyond what the chain asks are
@@ -86,14 +92,12 @@ class Wallet:
             return
         mains = [self._derivation(key) for key in tx.main_keys]
         for number, output in enumerate(tx.outputs):
-            for derivation in mains or [None]:
-                if derivation is not None and self._pays(tx, number, output, derivation):
-                    yield self._opening(output, number, derivation)
+            own = (self._derivation(key) for key in tx.output_keys[number : number + 1])
+            for derivation in chain(mains, own):
+                opening = derivation and self._opening(output, number, derivation)
+                if opening:
+                    yield opening
                     break
-            else:
-                own = self._derivation(tx.output_keys[number]) if tx.output_keys else None
-                if own is not None and self._pays(tx, number, output, own):
-                    yield self._opening(output, number, own)
 
     def _derivation(self, key: bytes) -> bytes | None:
         """8 a R, or None if R is no point. Eight times R first: what is outside the main group goes, as in Monero."""
@@ -104,20 +108,16 @@ class Wallet:
         except SodiumError:
             return None
 
-    def _pays(self, tx: RctTx, number: int, output: RctOutput, derivation: bytes) -> bool:
+    def _opening(self, output: RctOutput, number: int, derivation: bytes) -> Opening | None:
         if output.tag is not None and output.tag != _view_tag(derivation, number):
-            return False
+            return None
         shared = _shared(derivation, number)
         spend = _spend_key(output, shared)
         if spend is None or _amount(output, shared) is None:
-            return False
+            return None
         if spend not in self._indexes and output.commitment:  # the amount fits, so it is this wallet's
             self._grow(_AT_MOST, spend)
-        return spend in self._indexes
-
-    def _opening(self, output: RctOutput, number: int, derivation: bytes) -> Opening:
-        spend = _spend_key(output, _shared(derivation, number))
-        return Opening(number, derivation, self.public_view(spend or b""))
+        return Opening(number, derivation, self.public_view(spend)) if spend in self._indexes else None
 
     def _grow(self, size: int, wanted: bytes | None = None) -> None:
         """So many subaddresses; or as far as the one that is wanted, and twice as far again."""

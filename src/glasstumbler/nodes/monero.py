@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +27,6 @@ from glasstumbler.chains.monero_keys import (
     SUBADDRESS,
     Address,
     decode_address,
-    keys_of,
     subaddress,
 )
 from glasstumbler.chains.monero_rct import RctBlock, read_rct_block, read_rct_tx
@@ -40,6 +40,7 @@ from glasstumbler.chains.monero_scan import (
     read_names,
     read_node_block,
     read_parts,
+    viewer,
 )
 from glasstumbler.errors import ChainError, NodeAnswer, StoreError, TransactionRefused
 from glasstumbler.nodes.endpoint import Endpoint
@@ -68,17 +69,16 @@ class MoneroNode:
         self, endpoint: Endpoint, ring: KeyRing, folder: Path | None = None, viewers: Sequence[Viewer] = ()
     ) -> None:
         """`endpoint.extra["wallet"]` is the wallet server's URL. `ring` is the laboratory's, for the faucet and the
-        fresh addresses. `viewers`: the wallets that are looked into, private view key and public spend key of each
-        service that takes Monero (`keys_of(wallet's ring.secret("xmr", SERVICE, "deposit", 0))`). `folder` None: the
-        log is kept in memory. Blocks carry the node's own time.
+        fresh addresses. `viewers`: the wallets that are looked into, one for each service that takes Monero:
+        `viewer(KeyRing(vault.wallet_seed).secret("xmr", SERVICE, "deposit", 0))`. `folder` None: the log is kept in
+        memory. Blocks carry the node's own time.
 
         NodeAway, RefusedNode; StoreError if the folder's log is of the in-process model; ChainError if the node has
         another chain than the folder."""
         self.format = MoneroFormat()
         self._lock = threading.RLock()
         self._lab_seed = ring.secret("xmr", "lab", "lab", 0)
-        lab = keys_of(self._lab_seed)
-        self._wallets = [Wallet(viewer) for viewer in (*viewers, Viewer(lab.view, lab.public_spend))]
+        self._wallets = [Wallet(each) for each in (*viewers, viewer(self._lab_seed))]
         self._hashes: list[str] = []
         self._places: dict[str, tuple[int, int]] = {}
         self._pool: dict[str, Opened] = {}
@@ -363,7 +363,10 @@ class MoneroNode:
                         raise
                     self._faucet.put_aside(read_rct_tx(made.raw).images)
                 else:
-                    self._faucet.sent(made)
+                    with suppress(
+                        ChainError
+                    ):  # it is sent; a wallet that did not hear of it is put right when it matters
+                        self._faucet.sent(made)
                     return txid
             raise ChainError("the faucet's wallet does not know what its coins were spent for: mine a block")
 
