@@ -170,9 +170,10 @@ class MoneroNode:
     def mine(self, blocks: int = 1) -> int:
         """Blocks and their order of transactions are the node's: by fee."""
         with self._lock:
+            self._look()
             if blocks > 0:
                 self._monerod.generate(blocks, self._faucet.wire_address)
-            self._look()
+                self._look()
             return self._tip()[0]
 
     def reorg(self, depth: int, forget: Collection[str] = ()) -> int:
