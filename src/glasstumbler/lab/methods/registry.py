@@ -9,7 +9,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from glasstumbler.lab.methods.base import Method
+from glasstumbler.lab.methods.coinjoin import CoinJoinRule
+from glasstumbler.lab.methods.cospend import CoSpend
 
-_CLASSES: Final[tuple[type[Method], ...]] = ()
+_CLASSES: Final[tuple[type[Method], ...]] = (
+    CoSpend,
+    CoinJoinRule,
+)
 METHODS: Final[Mapping[str, type[Method]]] = {method.name: method for method in _CLASSES}
 """In the order of the tasks, then of the years."""
