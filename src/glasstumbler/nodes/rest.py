@@ -44,7 +44,9 @@ class Rest:
         return self._line.ask(lambda connection: self._ask(connection, "POST", path, body))
 
     def first(self, method: str, path: str, body: Body = None) -> Any:
-        """The first message of a stream. What would follow is not waited for: the connection is given up."""
+        """The first message of a stream. What would follow is not waited for: the connection is given up. It is a
+        fresh one, so that what is asked here is never asked twice."""
+        self._line.hang_up()
         try:
             return self._line.ask(lambda connection: self._ask(connection, method, path, body, stream=True))
         finally:
