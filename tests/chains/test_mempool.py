@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from glasstumbler.chains.base import Output, Signed, Spend
+from glasstumbler.chains import standard
+from glasstumbler.chains.base import Outpoint, Output, Signed, Spend
+from glasstumbler.chains.keys import ORDER
 from glasstumbler.chains.networks import NETWORKS
-from glasstumbler.chains.tx import parse, serialise, vsize
+from glasstumbler.chains.tx import RawIn, RawTx, parse, serialise, vsize
 from glasstumbler.chains.utxo_chain import UtxoChain
 from glasstumbler.errors import TransactionRefused
 from tests.chains.forge import RING, change_of, coins, opened, own_key, spend
@@ -119,6 +121,14 @@ def test_at_most_a_hundred_are_put_out(btc: UtxoChain) -> None:
     assert len(btc.mempool()) == 2 and better.txid in btc.mempool()
 
 
+def test_a_replacement_builds_on_nothing_new_that_waits(btc: UtxoChain) -> None:
+    first, second = coins(btc, 2)
+    sent(btc, spend(btc, [first], sequence=OPT_IN))
+    other = sent(btc, spend(btc, [second]))
+    assert refusal(btc, spend(btc, [first, change_of(other)], 9000).raw) == "conflict"
+    sent(btc, spend(btc, [first], 9000))
+
+
 # Relatives
 
 
@@ -135,12 +145,22 @@ def test_a_chain_has_at_most_25(btc: UtxoChain) -> None:
     assert refusal(btc, spend(btc, [change_of(last)]).raw) == "chain-limit"
 
 
-def test_a_transaction_has_at_most_24_descendants(btc: UtxoChain) -> None:
+def test_a_transaction_has_at_most_24_descendants_and_one_small_child_more(btc: UtxoChain) -> None:
     (coin,) = coins(btc, 1)
     parent = sent(btc, spend(btc, [coin], 2000, outputs=30))
-    for vout in range(24):
-        sent(btc, spend(btc, [change_of(parent, vout)]))
-    assert refusal(btc, spend(btc, [change_of(parent, 24)]).raw) == "chain-limit"
+    children = [sent(btc, spend(btc, [change_of(parent, vout)])) for vout in range(24)]
+    assert refusal(btc, spend(btc, [change_of(children[0])]).raw) == "chain-limit"
+    sent(btc, spend(btc, [change_of(parent, 24)]))
+    assert refusal(btc, spend(btc, [change_of(parent, 25)]).raw) == "chain-limit"
+
+
+def test_relatives_have_at_most_101000_virtual_bytes(btc: UtxoChain) -> None:
+    (coin,) = coins(btc, 1, amount=300_000_000)
+    large = sent(btc, spend(btc, [coin], 100_000, outputs=2900))
+    assert 88_000 < size(large) < 91_500
+    half = [change_of(large, vout) for vout in range(300)]
+    assert refusal(btc, spend(btc, half, 30_000).raw) == "chain-limit"
+    sent(btc, spend(btc, half[:120], 10_000))
 
 
 def test_replacing_the_last_of_a_full_chain(btc: UtxoChain) -> None:
@@ -180,11 +200,68 @@ def with_outputs(btc: UtxoChain, coin: Spend, *keys: bytes) -> bytes:
 
 def test_standard_outputs_only(btc: UtxoChain) -> None:
     (coin,) = coins(btc, 1)
-    for odd in (b"\x51", b"\x6a\x04data", b"", b"\x52\x20" + bytes(32), b"\x00\x14" + bytes(21)):
+    for odd in (b"\x51", b"\x6a\x04dat", b"", b"\x52\x20" + bytes(32), b"\x00\x14" + bytes(21)):
         assert refusal(btc, with_outputs(btc, coin, odd)) == "other"
     wsh = b"\x00\x20" + b"\x11" * 32
     p2sh = b"\xa9\x14" + b"\x11" * 20 + b"\x87"
     btc.broadcast(with_outputs(btc, coin, wsh, p2sh, own_key(btc, "p2tr"), own_key(btc, "p2pkh")))
+
+
+def test_data_in_one_output_up_to_83_bytes(btc: UtxoChain) -> None:
+    (coin,) = coins(btc, 1)
+    data, longest = b"\x6a\x04data", b"\x6a\x4c\x50" + bytes(80)
+    assert refusal(btc, with_outputs(btc, coin, data, data)) == "other"
+    assert refusal(btc, with_outputs(btc, coin, b"\x6a\x4c\x51" + bytes(81))) == "other"
+    assert refusal(btc, with_outputs(btc, coin, b"\x6a\x61")) == "other"
+    btc.broadcast(with_outputs(btc, coin, longest, own_key(btc)))
+
+
+@pytest.mark.parametrize(("kind", "least"), [("p2wpkh", 294), ("p2tr", 330), ("p2sh-p2wpkh", 540), ("p2pkh", 546)])
+def test_what_is_dust_depends_on_what_spending_it_costs(btc: UtxoChain, kind: str, least: int) -> None:
+    (coin,) = coins(btc, 1)
+    for amount, reason in ((least - 1, "dust"), (least, "")):
+        raw = btc.format.sign([coin], [Output(own_key(btc, kind), amount), Output(own_key(btc), 900_000)]).raw
+        assert (refusal(btc, raw) if reason else btc.broadcast(raw) and "") == reason
+
+
+def high_s(signature: bytes) -> bytes:
+    size = signature[3]
+    other = (ORDER - int.from_bytes(signature[6 + size : -1], "big")).to_bytes(33, "big")
+    body = signature[2 : 4 + size] + b"\x02\x21" + other
+    return b"\x30" + bytes([len(body)]) + body + signature[-1:]
+
+
+def test_the_higher_s_is_not_relayed(btc: UtxoChain) -> None:
+    (coin,) = coins(btc, 1)
+    right = parse(spend(btc, [coin]).raw)
+    signature, public = right.inputs[0].witness
+    odd = right._replace(inputs=(right.inputs[0]._replace(witness=(high_s(signature), public)),))
+    assert refusal(btc, serialise(odd)) == "bad-signature"
+
+
+def test_a_legacy_script_is_two_shortest_pushes(btc: UtxoChain) -> None:
+    (coin,) = coins(btc, 1, kind="p2pkh")
+    right = parse(spend(btc, [coin]).raw)
+    script = right.inputs[0].script
+    for odd in (b"\x4c" + script, b"\x51" + script, b"\x61" + script, script + b"\x61"):
+        changed = right._replace(inputs=(right.inputs[0]._replace(script=odd),))
+        assert refusal(btc, serialise(changed)) == "bad-signature"
+    btc.broadcast(serialise(right))
+
+
+def test_an_annex_is_not_relayed() -> None:
+    spent = Output(b"\x51\x20" + bytes(32), 1000)
+    item = RawIn(Outpoint("00" * 32, 0), b"", 0, (bytes(64),))
+    standard.check_inputs(RawTx(2, (item,), (spent,)), [spent], NETWORKS["btc"])
+    odd = item._replace(witness=(bytes(64), b"\x50"))
+    with pytest.raises(TransactionRefused, match="standard form of p2tr"):
+        standard.check_inputs(RawTx(2, (odd,), (spent,)), [spent], NETWORKS["btc"])
+
+
+def test_too_small_without_its_witness(btc: UtxoChain) -> None:
+    (coin,) = coins(btc, 1)
+    assert refusal(btc, with_outputs(btc, coin, b"\x6a")) == "other"
+    btc.broadcast(with_outputs(btc, coin, b"\x6a\x04data"))
 
 
 def test_what_is_only_payable_is_not_spent(btc: UtxoChain) -> None:

@@ -6,11 +6,11 @@ dust, and at most 25 relatives of either side. On networks with `replaceable` it
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 import msgspec
 
-from glasstumbler.chains import rules, script
+from glasstumbler.chains import rules, standard
 from glasstumbler.chains.base import Outpoint, Tx
 from glasstumbler.chains.coinview import Coin, CoinView, is_coinbase
 from glasstumbler.chains.networks import NetworkParameters
@@ -22,18 +22,17 @@ MIN_RELAY_RATE = 1
 """sat/vB, and by so much more must a replacement pay."""
 MAX_RELATIVES = 25
 """Transactions in a chain of waiting ones, on either side, itself included (Core: DEFAULT_ANCESTOR_LIMIT)."""
+MAX_RELATIVES_SIZE = 101_000
+"""Virtual bytes of such a chain, on either side (Core: DEFAULT_ANCESTOR_SIZE_LIMIT)."""
+_CARVED_SIZE = 10_000
+"""A transaction up to this with one waiting ancestor may be one more than the limit, so that of two who share a
+transaction neither can keep the other from raising its fee (Core's carve-out)."""
 MAX_EVICTED = 100
 MAX_WEIGHT = 400_000
 """Of one transaction (Core: MAX_STANDARD_TX_WEIGHT)."""
 _REPLACEABLE = 0xFFFFFFFE
 """BIP 125: a sequence below this opts in."""
 _VERSIONS = (1, 2)
-_PAYABLE = {True: frozenset({"p2pkh", "p2sh", "p2wpkh", "p2wsh", "p2tr"}), False: frozenset({"p2pkh", "p2sh"})}
-"""Kinds of output, with and without segwit."""
-_SPENDABLE = frozenset({"p2pkh", "p2sh", "p2wpkh", "p2tr"})
-"""Kinds that are spent here; p2wsh can only be paid to."""
-_NESTED = b"\x16\x00\x14"
-"""How a scriptSig begins that reveals a p2wpkh program: the only p2sh that is spent here."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -54,8 +53,8 @@ class Entry(msgspec.Struct, frozen=True):
 class Mempool:
     """Not safe from several threads. `view` is the chain that it stands on, `verify` the judge of scripts."""
 
-    def __init__(self, network: NetworkParameters, view: CoinView, dust: int, verify: rules.Verify) -> None:
-        self._network, self._view, self._dust, self._verify = network, view, dust, verify
+    def __init__(self, network: NetworkParameters, view: CoinView, verify: rules.Verify) -> None:
+        self._network, self._view, self._verify = network, view, verify
         self._spenders: dict[Outpoint, str] = {}
         self.entries: dict[str, Entry] = {}
         """By txid, in order of arrival: parents stand before their children."""
@@ -76,7 +75,8 @@ class Mempool:
         weight = rules.weight(tx)
         self._check_form(parsed, tx, weight)
         coins = [self._coin(outpoint) for outpoint in tx.inputs]
-        _check_spendable(parsed, coins)
+        spent = [coin.output for coin in coins]
+        standard.check_inputs(parsed, spent, self._network)
         height = self._view.height + 1
         fee = rules.check_spending(tx, coins, height)
         rules.check_locks(parsed, coins, self._view, height)
@@ -86,7 +86,7 @@ class Mempool:
         evicted = self._replaced(entry)
         if not returned:
             self._check_relatives(entry, evicted)
-            self._verify(parsed, tx.raw, [coin.output for coin in coins])
+            self._verify(parsed, tx.raw, spent)
         return entry, evicted
 
     def enter(self, entry: Entry, evicted: Iterable[str]) -> None:
@@ -161,13 +161,9 @@ class Mempool:
             raise TransactionRefused("other", f"version {parsed.version}")
         if weight > MAX_WEIGHT:
             raise TransactionRefused("other", f"weight {weight} is above {MAX_WEIGHT}")
-        payable = _PAYABLE[self._network.witness]
-        for key, amount in tx.outputs:
-            found = script.classify(key)
-            if found is None or found[0] not in payable:
-                raise TransactionRefused("other", "an output of no standard kind")
-            if amount < self._dust:
-                raise TransactionRefused("dust", f"an output of {amount} is below {self._dust}")
+        if (weight - len(tx.raw)) // (WITNESS_SCALE - 1) < self._network.least_size:
+            raise TransactionRefused("other", f"smaller than {self._network.least_size} bytes without its witness")
+        standard.check_outputs(tx, self._network)
 
     def _coin(self, outpoint: Outpoint) -> Coin:
         coin = self._view.coins.get(outpoint)
@@ -197,6 +193,8 @@ class Mempool:
         evicted = self.descendants(rivals)
         if len(evicted) > MAX_EVICTED or evicted & entry.parents:
             raise TransactionRefused("conflict", "it would put out too many, or what it spends itself")
+        if not entry.parents <= set().union(*(self.entries[rival].parents for rival in rivals)):
+            raise TransactionRefused("conflict", "a replacement must not build on more of what waits")
         least = sum(self.entries[txid].fee for txid in evicted) + entry.vsize * MIN_RELAY_RATE
         if entry.fee < least:
             raise TransactionRefused("fee-too-low", f"a replacement must pay {least} and pays {entry.fee}")
@@ -209,9 +207,18 @@ class Mempool:
         if not entry.parents:
             return
         ancestors = self.ancestors(entry.parents)
-        most = max(len(self.descendants((txid,)) - evicted) for txid in ancestors)
-        if len(ancestors) >= MAX_RELATIVES or most >= MAX_RELATIVES:
-            raise TransactionRefused("chain-limit", f"more than {MAX_RELATIVES} related transactions would wait")
+        extra = len(ancestors) == 1 and entry.vsize <= _CARVED_SIZE
+        most, largest = MAX_RELATIVES - 1 + extra, MAX_RELATIVES_SIZE - entry.vsize + extra * _CARVED_SIZE
+        families = [self.descendants((txid,)) - evicted for txid in ancestors]
+        fits = all(len(family) <= most and self._size(family) <= largest for family in families)
+        if not fits or len(ancestors) >= MAX_RELATIVES or self._size(ancestors) + entry.vsize > MAX_RELATIVES_SIZE:
+            raise TransactionRefused(
+                "chain-limit",
+                f"more than {MAX_RELATIVES} related transactions, or {MAX_RELATIVES_SIZE} virtual bytes, would wait",
+            )
+
+    def _size(self, txids: Iterable[str]) -> int:
+        return sum(self.entries[txid].vsize for txid in txids)
 
     def _add(self, entry: Entry) -> None:
         txid = entry.tx.txid
@@ -220,13 +227,3 @@ class Mempool:
             self._spenders[outpoint] = txid
         for parent in entry.parents:
             self.entries[parent].children.add(txid)
-
-
-def _check_spendable(parsed: RawTx, coins: Sequence[Coin]) -> None:
-    """The kinds whose signature operations can be told without running them: at most one an input."""
-    for item, coin in zip(parsed.inputs, coins, strict=True):
-        found = script.classify(coin.key)
-        if found is None or found[0] not in _SPENDABLE:
-            raise TransactionRefused("other", "spends an output of no kind that is spent here")
-        if found[0] == "p2sh" and not (item.script.startswith(_NESTED) and len(item.script) == 23):
-            raise TransactionRefused("other", "spends a p2sh output that holds no p2wpkh program")

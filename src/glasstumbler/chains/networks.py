@@ -53,6 +53,12 @@ class NetworkParameters(NamedTuple):
     """Bitcoin Core's engine judges the scripts."""
     funding_kind: str
     """Address kind of the faucet, and of a fresh address unless another is asked for."""
+    dust_rate: int
+    """Base units per virtual byte at which dust is told (three times the fee)."""
+    least_size: int
+    """Bytes without witness of the smallest transaction that is relayed (on bch: that stands in a block)."""
+    most_data: int
+    """Bytes of the script of an output that only holds data."""
 
 
 def _genesis(merkle_root: str, nonce: int, message: str, key: str) -> bytes:
@@ -83,8 +89,14 @@ _LITECOIN_GENESIS = _genesis(
 
 NETWORKS: Final[Mapping[str, NetworkParameters]] = MappingProxyType(
     {
-        "btc": NetworkParameters("btc", _BITCOIN_GENESIS, double_sha256, True, False, True, True, True, "p2wpkh"),
-        "ltc": NetworkParameters("ltc", _LITECOIN_GENESIS, _scrypt, True, False, False, False, True, "p2wpkh"),
-        "bch": NetworkParameters("bch", _BITCOIN_GENESIS, double_sha256, False, True, False, False, False, "p2pkh"),
+        "btc": NetworkParameters(
+            "btc", _BITCOIN_GENESIS, double_sha256, True, False, True, True, True, "p2wpkh", 3, 65, 83
+        ),
+        "ltc": NetworkParameters(
+            "ltc", _LITECOIN_GENESIS, _scrypt, True, False, False, False, True, "p2wpkh", 30, 82, 83
+        ),
+        "bch": NetworkParameters(
+            "bch", _BITCOIN_GENESIS, double_sha256, False, True, False, False, False, "p2pkh", 3, 100, 223
+        ),
     }
 )

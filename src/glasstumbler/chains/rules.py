@@ -20,8 +20,6 @@ MAX_MONEY: Final = 84_000_000 * 100_000_000
 """No amount is above this on any of the coins."""
 MAX_SIGOPS: Final = 80_000
 """Sum of the signature operations of a block, each of a legacy output counted four times (BIP 141)."""
-_LEAST_SIZE: Final = 100
-"""Bytes of a transaction on bch."""
 _LEGACY_SIGOPS: Final = 4
 _LOCK_TIME: Final = 500_000_000
 _FINAL: Final = 0xFFFFFFFF
@@ -154,7 +152,7 @@ def _check_structure(header: blocks.Header, txs: Sequence[Tx], network: NetworkP
         wrong["a witness on a chain without"] = any(map(has_witness, txs))
     if network.canonical_order:
         wrong["not in canonical order"] = txids[1:] != sorted(txids[1:])
-        wrong["a transaction too small"] = any(len(tx.raw) < _LEAST_SIZE for tx in txs)
+        wrong["a transaction too small"] = any(len(tx.raw) < network.least_size for tx in txs)
     for text, found in wrong.items():
         if found:
             raise BlockRefused(f"block: {text}")

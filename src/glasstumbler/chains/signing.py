@@ -43,8 +43,10 @@ ANYONE_CAN_PAY: Final = 0x80
 HASH_TYPE: Final = {"btc": ALL, "ltc": ALL, "bch": ALL | FORKID}
 """That we sign with; p2tr signs with DEFAULT."""
 
-_ECDSA_TYPES = frozenset({ALL, NONE, SINGLE, ALL | ANYONE_CAN_PAY, NONE | ANYONE_CAN_PAY, SINGLE | ANYONE_CAN_PAY})
-_TAPROOT_TYPES = _ECDSA_TYPES | {DEFAULT}
+ECDSA_TYPES: Final = frozenset(
+    {ALL, NONE, SINGLE, ALL | ANYONE_CAN_PAY, NONE | ANYONE_CAN_PAY, SINGLE | ANYONE_CAN_PAY}
+)
+_TAPROOT_TYPES = ECDSA_TYPES | {DEFAULT}
 _NOTHING = bytes(32)
 _NO_AUX = bytes(32)
 
@@ -216,7 +218,7 @@ def _check_p2pkh_forkid(digests: Digests, index: int, spent: Sequence[Output], k
         return False
     signature, public = pushes
     hash_type = signature[-1]
-    if not hash_type & FORKID or hash_type ^ FORKID not in _ECDSA_TYPES:
+    if not hash_type & FORKID or hash_type ^ FORKID not in ECDSA_TYPES:
         return False
     key, amount = spent[index]
     return _ecdsa_fits(signature, public, digests.segwit(index, key, amount, hash_type))
@@ -241,7 +243,7 @@ def _witness_fits(digests: Digests, index: int, spent: Sequence[Output], key_has
     if len(witness) != 2 or len(witness[1]) != 33 or scripts.hash160(witness[1]) != key_hash:
         return False
     signature, public = witness
-    if not signature or signature[-1] not in _ECDSA_TYPES:
+    if not signature or signature[-1] not in ECDSA_TYPES:
         return False
     code = scripts.p2pkh_code(key_hash)
     return _ecdsa_fits(signature, public, digests.segwit(index, code, spent[index].amount, signature[-1]))

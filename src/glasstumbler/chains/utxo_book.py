@@ -43,7 +43,7 @@ class UtxoBook:
         self._lock = threading.RLock()
         self._view = CoinView()
         self._verify = _verifier(parameters)
-        self._pool = Mempool(parameters, self._view, self.format.dust, self._verify)
+        self._pool = Mempool(parameters, self._view, self._verify)
         self._recent: dict[str, Block] = {}
         self._waiting: tuple[str, ...] | None = ()
         secret = ring.secret(coin, _FAUCET, "float", 0)

@@ -1,0 +1,5 @@
+from tests.nodes.judged import Judged
+
+
+class TestDiffer(Judged):
+    software = "bcash"

@@ -1,0 +1,6 @@
+from tests.nodes.judged import Judged
+
+
+class TestDiffer(Judged):
+    software = "btcd"
+    mines = False
