@@ -312,6 +312,10 @@ EXPECTED: tuple[Expected, ...] = (
         "btcd relays data in a single push only; Core takes several, and so do we",
     ),
     Expected(
+        frozenset({"bcoin"}), "small|odd outputs", "smaller than", "taken",
+        "bcoin relays however small; Core refuses, and so do we",
+    ),
+    Expected(
         _ALL - {"litecoind"}, "", "chain-limit", "taken",
         "only Core limits descendants, and the sizes of chains; we do as it does",
     ),
