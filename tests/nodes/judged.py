@@ -17,6 +17,15 @@ from tests.nodes.judges import judge
 from tests.nodes.wrong_blocks import right_block, wrong_blocks
 
 
+def _court(software: str) -> Iterator[Court]:
+    if not INSTALLED.exists():
+        pytest.skip(f"NO NODE SOFTWARE: {INSTALLED} is missing; `make nodes` installs it")
+    with judge(software) as node:
+        court = Court(node, seed=7)
+        yield court
+        court.close()
+
+
 class Judged:
     software: ClassVar[str]
     count: ClassVar[int] = 300
@@ -26,12 +35,12 @@ class Judged:
     @pytest.fixture(scope="class")
     @classmethod
     def court(cls) -> Iterator[Court]:
-        if not INSTALLED.exists():
-            pytest.skip(f"NO NODE SOFTWARE: {INSTALLED} is missing; `make nodes` installs it")
-        with judge(cls.software) as node:
-            court = Court(node, seed=7)
-            yield court
-            court.close()
+        yield from _court(cls.software)
+
+    @pytest.fixture
+    def fresh(self) -> Iterator[Court]:
+        """A node that was not led astray: bcash would try to mine what it gave back wrongly."""
+        yield from _court(self.software)
 
     def test_same_verdict_on_transactions_and_blocks_and_reorganisations(self, court: Court) -> None:
         court.run(self.count)
@@ -66,9 +75,10 @@ class Judged:
         assert court.judge.takes_block(raw, court.ours.submit(raw))
         court.caught_up()
 
-    def test_ours_follows_what_the_node_mines(self, court: Court) -> None:
+    def test_ours_follows_what_the_node_mines(self, request: pytest.FixtureRequest) -> None:
         if not self.mines:
             pytest.skip(f"{self.software} mines to the address of its settings only")
+        court: Court = request.getfixturevalue("fresh")
         address = court.ours.format.address(court.ours.format.own_key(court.ours.format.kinds[0], SECRETS[0]))
         for _ in range(3):
             for _ in range(20):
