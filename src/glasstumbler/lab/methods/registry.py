@@ -9,12 +9,20 @@ from collections.abc import Mapping
 from typing import Final
 
 from glasstumbler.lab.methods.base import Method
+from glasstumbler.lab.methods.change import Change
+from glasstumbler.lab.methods.change_forest import ChangeForest
 from glasstumbler.lab.methods.coinjoin import CoinJoinRule
 from glasstumbler.lab.methods.cospend import CoSpend
+from glasstumbler.lab.methods.link_entropy import LinkEntropy
+from glasstumbler.lab.methods.peel_chain import PeelChain
 
 _CLASSES: Final[tuple[type[Method], ...]] = (
     CoSpend,
+    Change,
+    ChangeForest,
+    PeelChain,
     CoinJoinRule,
+    LinkEntropy,
 )
 METHODS: Final[Mapping[str, type[Method]]] = {method.name: method for method in _CLASSES}
 """In the order of the tasks, then of the years."""
