@@ -45,7 +45,9 @@ def run(*arguments: str | Path, stdin: bytes = b"", extra: Mapping[str, str] | N
 class Lab:
     """A running laboratory. `urls` by service slug and `hub`; `keys` and `secrets` by slug."""
 
-    def __init__(self, folder: Path, *options: str, extra: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *options: str, extra: Mapping[str, str] | None = None, patience: float = START_SECONDS
+    ) -> None:
         self.folder = folder
         self.errors = folder.with_name(folder.name + ".stderr")
         arguments = [*COMMAND, "serve", "--data", str(folder), "--port", "0", "--block-interval", "0", *options]
@@ -55,7 +57,7 @@ class Lab:
         self.keys: dict[str, str] = {}
         self.secrets: dict[str, str] = {}
         self.token = ""
-        watchdog = threading.Timer(START_SECONDS, self.process.kill)
+        watchdog = threading.Timer(patience, self.process.kill)
         watchdog.start()
         try:
             self._read_announcement()
@@ -102,13 +104,13 @@ class Lab:
             self.lab(f"chains/{coin}/mine", blocks=blocks)
         return str(txid)
 
-    def stop(self, number: int = signal.SIGINT) -> int:
+    def stop(self, number: int = signal.SIGINT, seconds: float = STOP_SECONDS) -> int:
         """The exit code."""
         self.hub.close()
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            return self.process.wait(STOP_SECONDS)
+            return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGABRT)  # every thread's stack goes to its standard error
             self.process.wait(STOP_SECONDS)

@@ -59,18 +59,29 @@ def _open(lab: LndNode, payer: LndNode, faucet: Faucet) -> None:
         _fund(payer, _MARGIN, faucet)
         _fund(lab, (_CHANNELS - there) * (capacity + _MARGIN), faucet)
         for count in range(there + 1, _CHANNELS + 1):
-            lab.tell(
-                "/v1/channels",
-                node_pubkey=base64.b64encode(bytes.fromhex(payer.key)).decode(),
-                local_funding_amount=str(capacity),
-                push_sat=str(capacity * _PUSHED // 10),
-                sat_per_vbyte=_RATE,
-            )
+            _wait(lab, "can open a channel", lambda: _begun(lab, payer, capacity))
             faucet.mine(_CONFIRMATIONS)
             _wait(payer, "has its channels", partial(_has_channels, payer, lab, count))
         faucet.mine(_DEEP)
     for node in (lab, payer):
         _wait(node, "has its channels up", partial(_is_up, node))
+
+
+def _begun(lab: LndNode, payer: LndNode, capacity: int) -> bool:
+    """Whether a channel is on its way; not while LND still takes in the block before."""
+    try:
+        lab.tell(
+            "/v1/channels",
+            node_pubkey=base64.b64encode(bytes.fromhex(payer.key)).decode(),
+            local_funding_amount=str(capacity),
+            push_sat=str(capacity * _PUSHED // 10),
+            sat_per_vbyte=_RATE,
+        )
+    except NodeAnswer as error:
+        if "synced" not in error.text:
+            raise
+        return False
+    return True
 
 
 def _between(node: LndNode, other: LndNode) -> list[int]:
