@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from glasstumbler import condition
 from glasstumbler.engine import ledger
 from glasstumbler.engine.order import OutputState, State
 from glasstumbler.engine.payment import Payment, PaymentState
@@ -377,13 +379,45 @@ def test_while_the_lightning_node_is_away_its_payments_stay_intents(monkeypatch:
 
         with monkeypatch.context() as patched:
             patched.setattr(network, "pay", away)
-            with pytest.raises(NodeAway):
-                lab.fund(order)
+            lab.fund(order)
             assert lab.state(order) == "paying"
             assert [payment.state for payment in lab.payments() if payment.carried] == [PaymentState.STORED]
         lab.house.turn()
         lab.check()
         assert lab.state(order) == "completed"
         assert [entry.kind for entry in lab.entries() if entry.order == order.number].count("lightning paid") == 1
+    finally:
+        lab.close()
+
+
+@pytest.mark.parametrize("asked", ["tip", "broadcast_all"])
+def test_a_node_that_is_away_holds_up_no_other_chain(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen from outside, too: the chain's height is not known, and why."""
+    lab = Laboratory("btc", "ltc")
+    try:
+        first, second = lab.codes("btc"), lab.codes("ltc")
+        chain = lab.house.chains["btc"]
+
+        def away(*_: object) -> Any:
+            raise NodeAway("btcd", "nobody listens there")
+
+        lab.pay(first)
+        lab.pay(second)
+        with monkeypatch.context() as patched:
+            for call in {asked, "broadcast"}:
+                patched.setattr(chain, call, away)
+            chain.mine()
+            lab.mine("ltc")
+            lab.mine("ltc")
+            assert lab.state(second) == "completed"
+            assert lab.state(first) in ("confirming", "paying")
+            told = {each.coin: each for each in condition.of_house(lab.house, 0.0, turning=False).chains}
+            assert told["ltc"].away is None
+            if asked == "tip":
+                assert (told["btc"].height, told["btc"].away) == (None, "the btcd node is away: nobody listens there")
+        lab.house.turn()
+        lab.settle()
+        lab.check()
+        assert lab.state(first) == "completed"
     finally:
         lab.close()

@@ -9,7 +9,9 @@ from pathlib import Path
 import msgspec
 
 from glasstumbler import __version__
+from glasstumbler.chains.base import LabChain
 from glasstumbler.clock import RealClock
+from glasstumbler.errors import NodeAway
 from glasstumbler.house import House
 from glasstumbler.store.counts import Counts, count
 from glasstumbler.store.url import reading
@@ -24,6 +26,8 @@ class ChainCondition(msgspec.Struct, frozen=True):
     """Of the chain; None where it does not run."""
     recorded: int
     """Of the last block that the record has taken in."""
+    away: str | None = None
+    """Why its node does not answer."""
 
     @property
     def lag(self) -> int:
@@ -61,9 +65,7 @@ def of_house(house: House, began: float, turning: bool) -> Condition:
         version=__version__,
         orders=counts.orders,
         payouts=counts.payouts,
-        chains=tuple(
-            ChainCondition(coin, chain.tip()[0], counts.heights.get(coin, 0)) for coin, chain in house.chains.items()
-        ),
+        chains=tuple(_chain(chain, counts.heights.get(coin, 0)) for coin, chain in house.chains.items()),
         due_lag=_due_lag(counts, house.clock.now()),
         entries=counts.entries,
         head=counts.head,
@@ -84,6 +86,13 @@ def of_record(place: str | Path) -> Condition:
     return Condition(
         False, ("not running",), __version__, counts.orders, counts.payouts, chains, due, counts.entries, counts.head
     )  # fmt: skip
+
+
+def _chain(chain: LabChain, recorded: int) -> ChainCondition:
+    try:
+        return ChainCondition(chain.coin, chain.tip()[0], recorded)
+    except NodeAway as error:
+        return ChainCondition(chain.coin, None, recorded, str(error))
 
 
 def _stale(house: House, now: float) -> bool:

@@ -15,14 +15,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from glasstumbler import services, settings
+from glasstumbler import log, services, settings
 from glasstumbler.agreed import Agreed, Rates
 from glasstumbler.behaviour import Behaviour, Behaviours
 from glasstumbler.chains.base import LabChain, Output
 from glasstumbler.clock import Clock, SystemChance
 from glasstumbler.engine import ledger
 from glasstumbler.engine.policy import Policy
-from glasstumbler.errors import ChainError, SettingsError
+from glasstumbler.errors import ChainError, NodeAway, SettingsError
 from glasstumbler.ground import CHAINS, ChainName, Chains, Ground, Lent, Own, open_chains
 from glasstumbler.limits import Limits
 from glasstumbler.metrics import Metrics
@@ -103,6 +103,8 @@ class House:
         self._tasks = watching | self._payer.tasks()
         self.services = self._open_services(dialect_settings)
         self._turning = threading.Lock()
+        self._away: dict[str, str] = {}
+        """Tasks that the last turn left undone, and why."""
 
     # -- putting together -----------------------------------------------------------------------------------------
 
@@ -160,18 +162,32 @@ class House:
         else left to it."""
         with self._turning, self.metrics.turning():
             self._agreed.follow()
+            away: dict[str, str] = {}
             for _ in range(_MOST_ROUNDS):
-                moved = [self._do(name, wait) for name in self._tasks]
+                moved = [self._do(name, wait, away) for name in self._tasks if name not in away]
                 if not any(moved):
+                    self._note_away(away)
                     return
             raise ChainError("the laboratory does not come to rest")
 
-    def _do(self, name: str, wait: bool) -> bool:
+    def _do(self, name: str, wait: bool, away: dict[str, str]) -> bool:
+        """A node that is away keeps back what is done with it, and nothing else."""
         task = self._tasks[name]
-        if not wait and not task.due():
+        try:
+            if not wait and not task.due():
+                return False
+            with self.store.hold(name, wait) as mine:
+                return mine and task.run()
+        except NodeAway as error:
+            away[name] = str(error)
             return False
-        with self.store.hold(name, wait) as mine:
-            return mine and task.run()
+
+    def _note_away(self, away: dict[str, str]) -> None:
+        for name in away.keys() - self._away.keys():
+            log.warning("left until the node is back", task=name, reason=away[name])
+        for name in self._away.keys() - away.keys():
+            log.warning("goes on: the node is back", task=name)
+        self._away = away
 
     def advance(self, seconds: int) -> int:
         """Let time pass; everything due on the way happens at its own time. The new time."""

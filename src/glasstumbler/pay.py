@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -23,7 +24,7 @@ from glasstumbler.engine import desk, ledger
 from glasstumbler.engine.order import Order, OutputState, State
 from glasstumbler.engine.payment import Payment, PaymentState
 from glasstumbler.engine.policy import Policy
-from glasstumbler.errors import NoFunds, PaymentFailed, PaymentWaits, Rejection, TransactionRefused
+from glasstumbler.errors import NodeAway, NoFunds, PaymentFailed, PaymentWaits, Rejection, TransactionRefused
 from glasstumbler.store.base import Store
 from glasstumbler.store.records import Records
 from glasstumbler.wallet import Wallet
@@ -107,7 +108,8 @@ class Payer:
         while (page := self._store.write(partial(self._claim_page, now, after))).last is not None:
             after = page.last
             for coin, raws in page.signed.items():
-                self._chains[coin].broadcast_all(raws)  # what is refused, `_send` sees to
+                with suppress(NodeAway):  # `_send` sees to what is left, as to what is refused
+                    self._chains[coin].broadcast_all(raws)
             moved = moved or page.moved
         return moved
 

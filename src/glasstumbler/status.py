@@ -68,7 +68,8 @@ def lines(where: str, now: Condition) -> Iterator[str]:
     for chain in now.chains:
         height = chain.recorded if chain.height is None else chain.height
         behind = f", the record is {chain.lag} behind" if chain.lag else ""
-        yield f"chain     {chain.coin}: block {height}{behind}"
+        away = f", {chain.away}" if chain.away else ""
+        yield f"chain     {chain.coin}: block {height}{behind}{away}"
     for service, states in sorted(now.orders.items()):
         yield f"orders    {service}: {', '.join(f'{number} {state}' for state, number in sorted(states.items()))}"
     if not now.orders:

@@ -15,7 +15,7 @@ from glasstumbler.lab.customers import Keys
 from glasstumbler.lab.demo import drive
 from glasstumbler.lab.hub import Hub
 from glasstumbler.nodes.running import INSTALLED
-from tests.web.server import NO_LIMITS, Lab, run
+from tests.web.server import NO_LIMITS, Lab, run, wait_for
 
 pytestmark = pytest.mark.skipif(not INSTALLED.exists(), reason="no node software: `make nodes` installs it")
 PATIENCE = 400
@@ -32,6 +32,18 @@ def alive(pid: int) -> bool:
     if not Path(f"/proc/{pid}").exists():
         return False
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def all_answer(lab: Lab) -> bool:
+    """Every chain's node, the faucet's wallet and the Lightning node that issues invoices."""
+    chains = lab.hub.get("/lab/v1/chains").json()
+    if any("away" in chain for chain in chains):
+        return False
+    address = {"address": lab.address("xmr"), "amount": "0.01"}
+    asked = [lab.hub.post("/lab/v1/chains/xmr/pay", json=address)]
+    asked.append(lab.hub.post("/lab/v1/lightning/invoice", json={"amount": "0.001"}))
+    assert all(reply.status_code in (200, 503) for reply in asked), [reply.text for reply in asked]
+    return all(reply.status_code == 200 for reply in asked)
 
 
 def ordered(lab: Lab) -> Any:
@@ -56,6 +68,7 @@ def test_orders_of_all_services_on_real_nodes_that_are_killed(tmp_path: Path) ->
         assert set(before) == set(NODES)
         for pid in before.values():
             os.kill(pid, signal.SIGKILL)
+        wait_for("every node to be back", lambda: all_answer(lab), PATIENCE)
         outcome = ordered(lab)
         assert outcome.holds, [check for check in outcome.checks if not check.holds]
         assert set(pids(folder).values()).isdisjoint(before.values())

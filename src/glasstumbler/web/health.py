@@ -94,10 +94,12 @@ def _families(now: Condition) -> Iterator[Metric]:
     yield payouts
     height = GaugeMetricFamily("glasstumbler_chain_height", "Blocks of the chain", labels=("coin",))
     lag = GaugeMetricFamily("glasstumbler_chain_lag_blocks", "Blocks that the record lacks", labels=("coin",))
+    up = GaugeMetricFamily("glasstumbler_chain_up", "Whether its node answers", labels=("coin",))
     for chain in now.chains:
+        up.add_metric((chain.coin,), chain.away is None)
         height.add_metric((chain.coin,), chain.height or 0)
         lag.add_metric((chain.coin,), chain.lag)
-    yield from (height, lag)
+    yield from (up, height, lag)
     yield GaugeMetricFamily("glasstumbler_due_lag_seconds", "Since something should have been done", now.due_lag)
     yield GaugeMetricFamily("glasstumbler_store_queue", "Units of work waiting for the writer", now.queue or 0)
     yield GaugeMetricFamily("glasstumbler_record_entries", "Entries of the record", now.entries)

@@ -34,6 +34,7 @@ from glasstumbler.errors import (
     GlassTumblerError,
     KeyMissing,
     Malformed,
+    NodeAway,
     NoFunds,
     NotATestNetwork,
     OutOfBounds,
@@ -170,16 +171,7 @@ class LabApi:
         return await self._in_thread(self._list_chains)
 
     def _list_chains(self) -> list[dict[str, object]]:
-        found: list[dict[str, object]] = [
-            {
-                "coin": chain.coin,
-                "network": chain.network,
-                "height": chain.tip()[0],
-                "node": chain.node,
-                "model": chain.model,
-            }
-            for chain in self._house.chains.values()
-        ]
+        found = [_chain(chain) for chain in self._house.chains.values()]
         network = self._house.lightning
         if network is not None:
             found.append(
@@ -295,6 +287,23 @@ class LabApi:
         return await self._in_thread(look)
 
 
+def _chain(chain: LabChain) -> dict[str, object]:
+    """While its node is away, `height` is null and `away` says why."""
+    height, away = None, {}
+    try:
+        height = chain.tip()[0]
+    except NodeAway as error:
+        away = {"away": str(error)}
+    return {
+        "coin": chain.coin,
+        "network": chain.network,
+        "height": height,
+        "node": chain.node,
+        "model": chain.model,
+        **away,
+    }
+
+
 def _reorganise(chain: LabChain, depth: int) -> int:
     if depth >= chain.tip()[0]:
         raise OutOfBounds("deeper than the chain", "depth")
@@ -351,6 +360,7 @@ _STATUS: dict[type[GlassTumblerError], int] = {
     NotATestNetwork: 400,
     StoreError: 503,
     ChainError: 409,
+    NodeAway: 503,
     NoFunds: 409,
     TooLarge: 413,
     KeyMissing: 401,
