@@ -15,12 +15,21 @@ from glasstumbler.lab.methods.coinjoin import CoinJoinRule
 from glasstumbler.lab.methods.cospend import CoSpend
 from glasstumbler.lab.methods.link_entropy import LinkEntropy
 from glasstumbler.lab.methods.peel_chain import PeelChain
+from glasstumbler.lab.methods.taint import Fifo, Haircut, Lifo, Poison, Tiho
+from glasstumbler.lab.methods.taint_addresses import AddressTaint, AddressTaintFilter
 
 _CLASSES: Final[tuple[type[Method], ...]] = (
     CoSpend,
     Change,
     ChangeForest,
     PeelChain,
+    Poison,
+    Haircut,
+    Fifo,
+    Lifo,
+    Tiho,
+    AddressTaint,
+    AddressTaintFilter,
     CoinJoinRule,
     LinkEntropy,
 )
