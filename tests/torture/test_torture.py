@@ -16,6 +16,14 @@ SEEDS, CHUNK, STEPS = 208, 8, 50
 MOST_SEEDS = 100
 
 
+def test_the_power_may_fail_while_every_process_is_dead_already() -> None:
+    """Found by seed 5345: whoever was started next died of it, again and again."""
+    steps = {each.number: each for each in draw(5345, 150).steps}
+    opened, dies, cut = steps[119], steps[145], steps[149]
+    assert (opened.what, dies.what, cut.what) == ("open", "pay", "power cut")
+    assert live(Schedule(5345, ("btc",), 1, (opened, dies, cut))) is None
+
+
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_the_four_promises_hold_whatever_happens(first: int) -> None:
     for seed in range(first, first + CHUNK):

@@ -168,7 +168,7 @@ class World:
             for worker in self._workers:
                 worker.process.alive = False
         dead = [worker for worker in self._workers if not worker.process.alive and worker.store is not None]
-        if not dead:
+        if not dead and not self.mischief.power:
             return
         if not any(worker.process.alive for worker in self._workers):
             self._disk.moved()
