@@ -137,6 +137,7 @@ MODULES = {
     "psycopg": "psycopg",
     "py-bitcoinkernel": "pbk",
     "pycryptodome": "Crypto",
+    "scikit-learn": "sklearn",
     "pynacl": "nacl",
     "pyyaml": "yaml",
 }
