@@ -13,12 +13,16 @@ from glasstumbler.lab.methods.change import Change
 from glasstumbler.lab.methods.change_forest import ChangeForest
 from glasstumbler.lab.methods.coinjoin import CoinJoinRule
 from glasstumbler.lab.methods.cospend import CoSpend
+from glasstumbler.lab.methods.hybrid_motifs import HybridMotifs
 from glasstumbler.lab.methods.link_entropy import LinkEntropy
+from glasstumbler.lab.methods.mixing_patterns import MixingPatterns
 from glasstumbler.lab.methods.peel_chain import PeelChain
 from glasstumbler.lab.methods.taint import Fifo, Haircut, Lifo, Poison, Tiho
 from glasstumbler.lab.methods.taint_addresses import AddressTaint, AddressTaintFilter
 
 _CLASSES: Final[tuple[type[Method], ...]] = (
+    HybridMotifs,
+    MixingPatterns,
     CoSpend,
     Change,
     ChangeForest,
