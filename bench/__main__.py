@@ -10,7 +10,7 @@ import sys
 from bench import machine
 from glasstumbler.cli import GARBAGE
 
-PARTS = ("create", "order", "block", "seen", "store", "workers", "audit", "start", "nodes")
+PARTS = ("create", "order", "block", "seen", "store", "workers", "audit", "start", "nodes", "real")
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ class Kind(NamedTuple):
 
 def kinds(keys: dict[str, str]) -> dict[str, Kind]:
     """By service. `keys`: the services' API keys."""
-    addresses = {coin: itertools.cycle(_addresses(coin)) for coin in _FEES}
+    addresses = {coin: itertools.cycle(addresses_of(coin)) for coin in _FEES}
     coins = itertools.cycle(_FEES)
 
     def mix(service: str) -> tuple[bytes, str]:
@@ -75,7 +75,7 @@ def kinds(keys: dict[str, str]) -> dict[str, Kind]:
     return {slug: found[slug] for slug in SERVICES}
 
 
-def _addresses(coin: str) -> Iterator[str]:
+def addresses_of(coin: str) -> Iterator[str]:
     ring, form = KeyRing(bytes(32)), FORMATS.get(coin) or EthFormat()
     for number in range(_POOL):
         yield form.address(form.own_key(form.kinds[0], ring.secret(coin, "customers", "lab", number)))

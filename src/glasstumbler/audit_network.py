@@ -1,4 +1,4 @@
-"""The Lightning network as the audit asks it, from the model's file."""
+"""The Lightning network as the audit asks it, from its file: the model's, or what LND said (nodes/lnd_book.py)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ from pathlib import Path
 from glasstumbler.audit_chain import Network
 from glasstumbler.errors import StoreError
 
+_CHANNELS = "SELECT sum(CASE a WHEN ?1 THEN balance ELSE capacity - balance END) FROM channels WHERE ?1 IN (a, b)"
+_BOOK = """SELECT (SELECT sum(sendable_msat) FROM opened WHERE payer = ?1)
+    - (SELECT coalesce(sum(amount_msat + fee_msat), 0) FROM payments WHERE payer = ?1)"""
+
 
 class _ChannelFile:
-    """The Lightning model's file, read by another process."""
+    """The network's file, read by another process."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        book = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'opened'").fetchone()
+        self._sendable = _CHANNELS if book is None else _BOOK
 
     def sendable(self, payer: str) -> int:
-        sql = "SELECT sum(CASE a WHEN ? THEN balance ELSE capacity - balance END) FROM channels WHERE ? IN (a, b)"
-        return int(self._connection.execute(sql, (payer, payer)).fetchone()[0] or 0)
+        return int(self._connection.execute(self._sendable, (payer,)).fetchone()[0] or 0)
 
     def settled(self, key: str) -> int | None:
         sql = "SELECT fee_msat FROM payments WHERE key = ? AND preimage IS NOT NULL"

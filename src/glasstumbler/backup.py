@@ -34,6 +34,8 @@ from glasstumbler.vault import Vault, sync
 
 FORMAT = 1
 _MANIFEST, _RECORD, _SECRET, _SETTINGS = "manifest.json", "record.db", "secret", "glasstumbler.toml"
+_GROUND = "ground"
+"""What the chains run on (place.py)."""
 _LIGHTNING = "chains/lightning.sqlite"
 _ARCHIVE = ".tar"
 _TRIES = 200
@@ -207,8 +209,8 @@ def _into_one_file(path: Path) -> None:
 
 
 def _copy_small(folder: Path, made: Path) -> None:
-    """The secret, and the settings where there are some."""
-    for name in (_SECRET, _SETTINGS):
+    """The secret, and the settings and the note on the chains where there are some."""
+    for name in (_SECRET, _SETTINGS, _GROUND):
         if (folder / name).exists():
             shutil.copyfile(folder / name, made / name)
     (made / _SECRET).chmod(0o600)

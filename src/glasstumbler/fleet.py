@@ -59,7 +59,7 @@ def open_fleet(
             undo.callback(onchain[coin].close)
         lightning = None
         if "lightning" in names:
-            lightning = LndNetwork({alias: _lnd(nodes, own, alias) for alias in (LAB, *payers)}, clock)
+            lightning = LndNetwork({alias: _lnd(nodes, own, alias) for alias in (LAB, *payers)}, clock, logs)
             undo.callback(lightning.close)
             lightning.prepare(onchain["btc"])
         caretaker = _Caretaker(nodes)

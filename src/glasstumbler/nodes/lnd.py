@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from glasstumbler.chains import bolt11
@@ -26,6 +27,7 @@ from glasstumbler.errors import (
     PaymentWaits,
 )
 from glasstumbler.nodes.endpoint import Endpoint
+from glasstumbler.nodes.lnd_book import Book
 from glasstumbler.nodes.lnd_channels import Faucet, open_channels
 from glasstumbler.nodes.lnd_node import Attempt, LndNode
 
@@ -44,12 +46,13 @@ class LndNetwork:
     network = "regtest"
     model = False
 
-    def __init__(self, endpoints: Mapping[str, Endpoint], clock: Clock) -> None:
-        """`endpoints`: by alias, the services' nodes and "lab". SettingsError if a certificate cannot be read."""
+    def __init__(self, endpoints: Mapping[str, Endpoint], clock: Clock, folder: Path | None = None) -> None:
+        """`endpoints`: by alias, the services' nodes and "lab". `folder` keeps the book of payments (None: in memory).
+        SettingsError if a certificate cannot be read; StoreError."""
         if LAB not in endpoints:
             raise ChainError(f"no Lightning node is called {LAB}, which issues the invoices")
         self._nodes = {alias: LndNode(alias, endpoint) for alias, endpoint in endpoints.items()}
-        self._clock = clock
+        self._clock, self._book = clock, Book(folder)
 
     @property
     def node(self) -> str:
@@ -59,6 +62,9 @@ class LndNetwork:
         """Channels from the lab to every service, most of each on the service's side, opened where they are not there
         yet; the nodes are connected to each other. May be asked at every start. NodeAway if they do not come up."""
         open_channels(self._nodes[LAB], [node for alias, node in self._nodes.items() if alias != LAB], faucet)
+        for alias, node in self._nodes.items():
+            if alias != LAB:
+                self._book.opened(alias, node.balance())
 
     def invoice(self, amount_msat: int, expiry: int = bolt11.DEFAULT_EXPIRY, description: str = "") -> str:
         """A BOLT11 invoice of the lab's node; `expiry` in seconds. BadInvoice if the amount is not positive."""
@@ -116,6 +122,7 @@ class LndNetwork:
     def close(self) -> None:
         for node in self._nodes.values():
             node.close()
+        self._book.close()
 
     # Inside.
 
@@ -134,7 +141,9 @@ class LndNetwork:
             return None
         names = {node.key: alias for alias, node in self._nodes.items()}
         route = (payer, *(names.get(key, key) for key in attempt.route))
-        return LightningPayment(payment_hash, attempt.preimage, attempt.amount, attempt.fee, route, attempt.time)
+        told = LightningPayment(payment_hash, attempt.preimage, attempt.amount, attempt.fee, route, attempt.time)
+        self._book.paid(payer, told)
+        return told
 
     def _check(self, asked: Invoice) -> None:
         if not asked.amount_msat:
