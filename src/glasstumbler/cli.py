@@ -380,6 +380,11 @@ def _announce(serving: Serving, data: Path, house: House) -> None:
             key = house.vault.first_key(slug)
             line += f"  api_key {key}  secret_key {house.vault.account(key_row(slug, key, 0)).secret}"
         _say(line)
+    if house.nodes == "real":
+        for coin, chain in house.chains.items():
+            _say(f"{'chain':10} {coin}: {chain.node}, block {chain.tip()[0]}")
+        if house.lightning is not None:
+            _say(f"{'chain':10} lightning: {house.lightning.node}")
     _say(f"{'lab token':10} {house.vault.lab_token}")
 
 
@@ -410,7 +415,7 @@ def _laboratory(
 
     def open_house() -> House:
         remember_nodes(data, nodes)
-        opened.append(House(data, vault, RealClock(), None, tables, record, nodes=nodes))
+        opened.append(House(data, vault, RealClock(), None, tables, record, nodes=nodes, say=_say))
         remember(data, store)
         opened[0].start()
         return opened[0]

@@ -33,11 +33,10 @@ def run_demo(seed: int, out: Path, nodes: NodeKind) -> int:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"cannot write to {out}: {error.strerror}") from None
-    vault = Vault(sha256(f"glasstumbler demo {seed}".encode()).digest())
-    tables = {"lab": {"rate_limits": "off"}}
+    console = Console(highlight=False)
     with (
         TemporaryDirectory(prefix="glasstumbler-demo-") if nodes == "real" else nullcontext() as folder,
-        closing(House(Path(folder) if folder else None, vault, _clock(nodes), seed, tables, nodes=nodes)) as house,
+        closing(_house(Path(folder) if folder else None, seed, nodes, console)) as house,
     ):
         house.start()
         # Without turns of its own the house moves on at the lab's calls only: same seed, same bytes.
@@ -48,15 +47,17 @@ def run_demo(seed: int, out: Path, nodes: NodeKind) -> int:
             return demo(
                 client,
                 {slug: _keys(house, slug) for slug, service in house.services.items() if service.keyed},
-                Console(highlight=False),
+                console,
                 lambda: audit_house(house),
                 lambda outcome: _write(house, seed, outcome, out),
             )
 
 
-def _clock(nodes: NodeKind) -> VirtualClock:
-    """LND takes a chain for its own only if the last block is of today."""
-    return VirtualClock() if nodes == "in-process" else VirtualClock(int(time.time()))
+def _house(folder: Path | None, seed: int, nodes: NodeKind, console: Console) -> House:
+    """On real nodes the clock begins now: LND follows a chain only if its last block is of today."""
+    vault = Vault(sha256(f"glasstumbler demo {seed}".encode()).digest())
+    clock = VirtualClock() if nodes == "in-process" else VirtualClock(int(time.time()))
+    return House(folder, vault, clock, seed, {"lab": {"rate_limits": "off"}}, nodes=nodes, say=console.print)
 
 
 def _keys(house: House, slug: str) -> Keys:

@@ -6,7 +6,7 @@ Nodes that were started here are looked after: one that died is started again, a
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -28,8 +28,14 @@ from glasstumbler.nodes.monero import MoneroNode
 from glasstumbler.nodes.running import Nodes
 from glasstumbler.vault import Vault
 
-SOFTWARE: Final[Mapping[str, str]] = {"btc": "btcd", "bch": "bcash", "ltc": "litecoind", "eth": "anvil"}
-"""What is started for a chain; Monero and Lightning take two programs and more."""
+_PROGRAMS: Final[Mapping[str, str]] = {
+    "btc": "btcd",
+    "bch": "bcash",
+    "ltc": "litecoind",
+    "eth": "anvil",
+    "xmr": "monerod and monero-wallet-rpc",
+}
+"""What is started for a chain."""
 _LOOK_SECONDS: Final = 1.0
 
 
@@ -41,9 +47,11 @@ def open_fleet(
     clock: Clock,
     payers: Sequence[str],
     receivers: Sequence[str],
+    say: Callable[[str], None],
 ) -> Chains:
     """The chains `names` of a laboratory in `folder`. `given`: by nodes.endpoint.NAMES, nodes of the user's own; one
     without a URL is started here. `payers`: services with a Lightning node; `receivers`: services that take Monero.
+    `say` hears what is being started, since it takes a while.
 
     SettingsError if a program is missing or the settings contradict each other; NodeAway, RefusedNode, StoreError.
     """
@@ -55,10 +63,12 @@ def open_fleet(
         undo.callback(nodes.close)
         onchain: dict[str, LabChain] = {}
         for coin in (name for name in CHAINS if name in names and name != "lightning"):
+            say(f"{coin}: {'your own node' if coin in own else 'starting ' + _PROGRAMS[coin]}")
             onchain[coin] = _chain(coin, own.get(coin) or _started(nodes, coin), lab, clock, logs, services, receivers)
             undo.callback(onchain[coin].close)
         lightning = None
         if "lightning" in names:
+            say("lightning: an LND for each payer and one for the laboratory, and their channels")
             lightning = LndNetwork({alias: _lnd(nodes, own, alias) for alias in (LAB, *payers)}, clock, logs)
             undo.callback(lightning.close)
             lightning.prepare(onchain["btc"])
@@ -84,7 +94,7 @@ def _chain(
 
 def _started(nodes: Nodes, coin: str) -> Endpoint:
     if coin != "xmr":
-        return nodes.start(SOFTWARE[coin])
+        return nodes.start(_PROGRAMS[coin])
     endpoint = nodes.start("monerod")
     return endpoint._replace(extra={"wallet": nodes.start("monero-wallet-rpc").url})
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -69,11 +69,13 @@ class House:
         store: Store | str | Path | None = None,
         chains: Chains | None = None,
         nodes: NodeKind = "in-process",
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
         """`folder` None: nothing outlives the run. `seed` None: randomness is the system's. `store`: the record's
         address, by default a file in the folder, or the store itself. `chains`: those of another owner, who closes
-        them; by default the house opens its own, on these `nodes` (real ones need a folder)."""
-        self.folder, self.vault, self.clock = folder, vault, clock
+        them; by default the house opens its own, on these `nodes` (real ones need a folder, and
+        `say` what is being started)."""
+        self.folder, self.vault, self.clock, self.nodes = folder, vault, clock, nodes
         self._seed = seed
         tables = dict(tables or {})
         self.settings = lab_settings(tables)
@@ -90,7 +92,7 @@ class House:
         self.behaviours = Behaviours()
         self.rates = Rates(vault.derive("price"), clock)
         self._agreed = Agreed(self.store, clock, self.behaviours, self.rates)
-        self.ground = Lent(chains) if chains else self._open_ground(nodes)
+        self.ground = Lent(chains) if chains else self._open_ground(nodes, say)
         self.chains, self.lightning = self.ground.chains.onchain, self.ground.chains.lightning
         _check_kinds(self.policies, self.chains)
         self.wallet = Wallet(vault.wallet_seed, self.chains)
@@ -113,7 +115,7 @@ class House:
             return SystemChance()
         return random.Random(f"{self._seed}:{purpose}")  # noqa: S311
 
-    def _open_ground(self, nodes: NodeKind) -> Ground:
+    def _open_ground(self, nodes: NodeKind, say: Callable[[str], None]) -> Ground:
         folder, chosen = self.folder / "chains" if self.folder else None, self.settings
         payers = [slug for slug, policy in self.policies.items() if "msat" in policy.coins]
         opening = partial(open_chains, chosen.chains, self.vault, self.clock, payers, folder)
@@ -124,7 +126,7 @@ class House:
                 raise SettingsError("real nodes need a folder")
             receivers = [slug for slug, policy in self.policies.items() if "xmr" in policy.coins]
             opening = partial(
-                open_fleet, self.folder, chosen.chains, chosen.node, self.vault, self.clock, payers, receivers
+                open_fleet, self.folder, chosen.chains, chosen.node, self.vault, self.clock, payers, receivers, say
             )
         elif named := [name for name, node in chosen.node.items() if node.url]:
             raise SettingsError(f"[lab.node.{named[0]}] names a node, but these chains are in-process (--nodes real)")
