@@ -1,0 +1,395 @@
+"""A dataset on disk, and its tasks: what the observer of each is told, and the truth that answers are held against.
+
+This module reads the answer key; methods never see it. An order is known here by its row in `answers/order`, which
+comes in the order of the record: `Split.training` and the column `order` of truths speak of those rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from glasstumbler.errors import DatasetError
+from glasstumbler.lab import schemas
+from glasstumbler.lab.dataset import FORMAT
+from glasstumbler.lab.methods.base import Cluster, OwnOrder, Told
+from glasstumbler.lab.methods.compiled import compiled
+from glasstumbler.lab.public import Flags, Ints, Public
+
+OWN: Final = 20
+"""Orders that an investigator places with each service in T8."""
+MOST_LESSONS: Final = 10_000
+"""Training orders that a method is told of, at most: spread evenly over all of them."""
+SLOT: Final = 600
+"""Seconds between two prices of T6's feed."""
+_TABLES: Final = [f"observer/{name}" for name in schemas.OBSERVER] + [f"answers/{name}" for name in schemas.ANSWERS]
+
+
+class Dataset:
+    """`folder` holds manifest.json, observer and answers. Every file is checked against the manifest at once."""
+
+    def __init__(self, folder: Path) -> None:
+        """DatasetError names what is missing, changed or of another version."""
+        self.folder = folder
+        self.manifest: Mapping[str, Any] = _manifest(folder)
+        for name in _TABLES:
+            _check(folder, f"{name}.parquet", self.manifest["files"])
+
+    @cached_property
+    def public(self) -> Public:
+        return Public(self.folder / "observer")
+
+    def answers(self, name: str) -> pl.DataFrame:
+        """A table of schemas.ANSWERS."""
+        path = self.folder / "answers" / f"{name}.parquet"
+        table = pq.read_table(path)
+        if not table.schema.equals(schemas.ANSWERS[name]):
+            raise DatasetError(f"{path} has other columns than this program's: {', '.join(table.schema.names)}")
+        return _frame(table)
+
+    @cached_property
+    def orders(self) -> pl.DataFrame:
+        """The order table, with its row number as the column `order`."""
+        return self.answers("order").with_row_index("order").with_columns(pl.col("order").cast(pl.Int64))
+
+    @cached_property
+    def links(self) -> pl.DataFrame:
+        """LINK_TRUTH of every order, of outputs that stand on their chains."""
+        keys = ["service", "order_id"]
+        links = self.answers("link").filter(
+            pl.col("deposit_output").is_not_null(), pl.col("payout_output").is_not_null()
+        )
+        rows = self.orders.select("order", *keys)
+        return links.join(rows, on=keys, how="left", maintain_order="left").select(LINK_TRUTH.names)
+
+    @cached_property
+    def wallets(self) -> pl.DataFrame:
+        """Addresses of services that their chains show: coin, address (number), service, branch."""
+        names = _frame(pq.read_table(self.folder / "observer" / "address.parquet", columns=["coin", "address", "name"]))
+        known = self.answers("wallet_truth").rename({"address": "name"})
+        found = known.join(names, on=["coin", "name"], how="inner", maintain_order="left")
+        return found.select("coin", "address", "service", "branch")
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    found = pl.from_arrow(table)
+    assert isinstance(found, pl.DataFrame)
+    return found
+
+
+def _manifest(folder: Path) -> Mapping[str, Any]:
+    path = folder / "manifest.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DatasetError(f"{folder} is no dataset: it has no manifest.json") from None
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path} cannot be read: {error}") from None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        version = found.get("format") if isinstance(found, dict) else None
+        raise DatasetError(f"{folder} is of format {version}; this program reads format {FORMAT}: make it anew")
+    if not isinstance(found.get("files"), dict):
+        raise DatasetError(f"{path} names no files")
+    return found
+
+
+def _check(folder: Path, name: str, files: Mapping[str, Any]) -> None:
+    try:
+        wanted = files[name]["sha256"]
+        with (folder / name).open("rb") as file:
+            seen = hashlib.file_digest(file, "sha256").hexdigest()
+    except (KeyError, TypeError):
+        raise DatasetError(f"{folder / 'manifest.json'} does not name {name}") from None
+    except FileNotFoundError:
+        raise DatasetError(f"{folder} lacks {name}") from None
+    except OSError as error:
+        raise DatasetError(f"{folder / name} cannot be read: {error}") from None
+    if seen != wanted:
+        raise DatasetError(f"{folder / name} was changed: its SHA-256 is {seen}, the manifest says {wanted}")
+
+
+# -- splits -----------------------------------------------------------------------------------------------------------
+
+
+class Split(NamedTuple):
+    """Which orders methods may learn from. All others are scored."""
+
+    name: str
+    training: Flags
+    """By row of the order table."""
+
+
+def by_time(dataset: Dataset, part: float = 0.5) -> Split:
+    """The earlier `part` of the orders teaches."""
+    created = dataset.orders["created"].to_numpy()
+    border = np.quantile(created, part) if len(created) else 0
+    return Split(f"time {part:g}", created < border)
+
+
+def without(dataset: Dataset, service: str) -> Split:
+    """Every service but one teaches. DatasetError if the dataset does not have it."""
+    services = dataset.orders["service"]
+    if service not in set(services):
+        raise DatasetError(f"the dataset has no orders of {service!r}; it has {', '.join(sorted(set(services)))}")
+    return Split(f"without {service}", (services != service).to_numpy())
+
+
+def untaught(dataset: Dataset) -> Split:
+    """No order teaches: for a dataset of another seed than the one that was learned from."""
+    return Split("seed", np.zeros(len(dataset.orders), np.bool_))
+
+
+def own_orders(dataset: Dataset, each: int = OWN) -> Ints:
+    """Rows of the orders that T8 grants and does not score: `each` of every service, spread over its time."""
+    paid = dataset.links.filter(_SAME_COIN).select("order", "service").unique().sort("order")
+    found = [_spread(rows["order"].to_numpy(), each) for _, rows in sorted(paid.group_by("service"))]
+    return np.sort(np.concatenate([np.zeros(0, np.int64), *found]))
+
+
+def _spread(rows: Ints, most: int) -> Ints:
+    if len(rows) <= most:
+        return rows
+    found: Ints = rows[np.arange(most) * len(rows) // most]
+    return found
+
+
+# -- what is told -----------------------------------------------------------------------------------------------------
+
+
+def told(dataset: Dataset, task: str, split: Split, chosen: Sequence[int] = ()) -> Told:
+    """What the observer of `task` is granted. `chosen`: rows of orders; in T5 those whose deposits are the seeds, in T8
+    the investigator's own (own_orders, if none is named); other tasks take none."""
+    if task not in GRANTS:
+        raise DatasetError(f"no task is called {task!r}; these are: {', '.join(GRANTS)}")
+    return GRANTS[task](dataset, split, np.asarray(chosen, np.int64))
+
+
+def _tags(dataset: Dataset, split: Split, chosen: Ints) -> Told:
+    return Told(dataset.public.tags)
+
+
+def _services(dataset: Dataset, split: Split, chosen: Ints) -> Told:
+    lessons = _spread(np.flatnonzero(split.training), MOST_LESSONS)
+    return Told(dataset.public.tags, _clusters(dataset), _own(dataset, lessons))
+
+
+def _seeds(dataset: Dataset, split: Split, chosen: Ints) -> Told:
+    rows = dataset.links.filter(_among(chosen))
+    seeds = rows.select("deposit_coin", "deposit_output").unique(maintain_order=True)
+    return Told(dataset.public.tags, seeds=tuple(seeds.iter_rows()))
+
+
+def _swaps(dataset: Dataset, split: Split, chosen: Ints) -> Told:
+    return _services(dataset, split, chosen)._replace(prices=_prices(dataset))
+
+
+def _investigator(dataset: Dataset, split: Split, chosen: Ints) -> Told:
+    rows = chosen if len(chosen) else own_orders(dataset)
+    return Told(dataset.public.tags, _clusters(dataset), _own(dataset, rows))
+
+
+GRANTS: Final[Mapping[str, Callable[[Dataset, Split, Ints], Told]]] = {
+    "T1": _tags,
+    "T2": _services,
+    "T3": _services,
+    "T4": _tags,
+    "T5": _seeds,
+    "T6": _swaps,
+    "T7": _tags,
+    "T8": _investigator,
+}
+
+
+def _clusters(dataset: Dataset) -> tuple[Cluster, ...]:
+    """One for each service and coin that it deals in; empty where the chain hides addresses."""
+    known = {key: rows["address"].to_numpy() for key, rows in dataset.wallets.group_by("service", "coin")}
+    pairs = dataset.answers("service_policy").select("service", "coin").filter(pl.col("coin") != "msat")
+    nothing = np.zeros(0, np.int64)
+    return tuple(
+        Cluster(service, coin, np.sort(known.get((service, coin), nothing)))
+        for service, coin in sorted(pairs.unique().iter_rows())
+        if coin in dataset.public.coins
+    )
+
+
+def _own(dataset: Dataset, rows: Ints) -> tuple[OwnOrder, ...]:
+    """Of orders with several deposits the first is named."""
+    links = dataset.links.filter(_among(rows))
+    grouped = links.group_by("order", maintain_order=True).agg(
+        pl.col("service", "deposit_coin", "deposit_output").first(), pl.col("payout_coin", "payout_output")
+    )
+    return tuple(
+        OwnOrder(service, coin, output, tuple(dict.fromkeys(zip(coins, outputs, strict=True))))
+        for _, service, coin, output, coins, outputs in grouped.iter_rows()
+    )
+
+
+def _prices(dataset: Dataset) -> pa.Table:
+    """What a service that swaps asked for at its public address, noted every SLOT in which it had an order."""
+    swaps = dataset.orders.filter(pl.col("price").is_not_null())
+    feed = swaps.select(
+        (pl.col("created") // SLOT * SLOT).alias("time"),
+        pl.col("coin").alias("base"),
+        pl.col("payout_coin").replace("msat", "btc").alias("quote"),
+        pl.col("price").cast(pl.Float64),
+    )
+    return feed.unique(["time", "base", "quote"], keep="first", maintain_order=True).sort("time", "base").to_arrow()
+
+
+# -- what is true -----------------------------------------------------------------------------------------------------
+
+
+def _among(rows: Ints) -> pl.Expr:
+    return pl.col("order").is_in(pl.Series(rows).implode())
+
+
+def _columns(**kinds: pa.DataType) -> pa.Schema:
+    return pa.schema([pa.field(name, kind) for name, kind in kinds.items()])
+
+
+_TEXT, _LONG, _SCORE = pa.string(), pa.int64(), pa.float64()
+_PLACE = {"coin": _TEXT, "address": _LONG}
+LINK_TRUTH: Final = _columns(
+    order=_LONG,
+    service=_TEXT,
+    deposit_coin=_TEXT,
+    deposit_output=_LONG,
+    payout_coin=_TEXT,
+    payout_output=_LONG,
+    amount=schemas.AMOUNT,
+)
+TRUTHS: Final[Mapping[str, pa.Schema]] = {
+    "T1": _columns(**_PLACE, service=_TEXT, branch=_TEXT),
+    "T2": LINK_TRUTH,
+    "T3": LINK_TRUTH,
+    "T4": _columns(**_PLACE, cluster=_LONG),
+    "T5": _columns(coin=_TEXT, output=_LONG, custody=_SCORE, beneficial=_SCORE),
+    "T6": LINK_TRUTH,
+    "T7": _columns(coin=_TEXT, tx=_LONG, place=pa.int32(), vout=pa.int32(), score=_SCORE),
+    "T8": LINK_TRUTH,
+}
+"""Columns of a task's truth. T2, T3, T8: orders paid out on the chain of their deposit, T6: on another chain; `amount`
+is what the deposit gave to the payout, base units of payout_coin. T1 and T4: addresses whose owner is known; T4's
+cluster is a number for each service. T5: parts of an output's value; custody is 1 for all that a service made from a
+seed's coins, directly or through its change and sweeps. T7: 1 for an input and an output of one owner, 0 for others,
+in transactions that several known owners signed."""
+_SAME_COIN: Final = pl.col("deposit_coin") == pl.col("payout_coin")
+
+
+def truth(dataset: Dataset, task: str, chosen: Sequence[int] = ()) -> pa.Table:
+    """TRUTHS[task]. `chosen` as in `told`: T5's seeds, and T8's own orders, which are left out."""
+    if task not in TRUTHS:
+        raise DatasetError(f"no task is called {task!r}; these are: {', '.join(TRUTHS)}")
+    return _TRUE[task](dataset, np.asarray(chosen, np.int64)).to_arrow().cast(TRUTHS[task])
+
+
+def _roles(dataset: Dataset, chosen: Ints) -> pl.DataFrame:
+    return dataset.wallets.select(TRUTHS["T1"].names)
+
+
+def _owners(dataset: Dataset, chosen: Ints) -> pl.DataFrame:
+    number = (pl.col("service").rank("dense") - 1).cast(pl.Int64).alias("cluster")
+    return dataset.wallets.select("coin", "address", number)
+
+
+def _mixed(dataset: Dataset, chosen: Ints) -> pl.DataFrame:
+    return dataset.links.filter(_SAME_COIN)
+
+
+def _swapped(dataset: Dataset, chosen: Ints) -> pl.DataFrame:
+    return dataset.links.filter(~_SAME_COIN)
+
+
+def _others(dataset: Dataset, chosen: Ints) -> pl.DataFrame:
+    own = chosen if len(chosen) else own_orders(dataset)
+    return _mixed(dataset, chosen).filter(~_among(own))
+
+
+def _tainted(dataset: Dataset, chosen: Ints) -> pl.DataFrame:
+    seeds = dataset.links.filter(_among(chosen))
+    whole = dataset.links.group_by("payout_coin", "payout_output").agg(pl.col("amount").sum().alias("whole"))
+    given = seeds.group_by("payout_coin", "payout_output").agg(pl.col("amount").sum())
+    beneficial = given.join(whole, on=["payout_coin", "payout_output"]).select(
+        pl.col("payout_coin").alias("coin"),
+        pl.col("payout_output").alias("output"),
+        (pl.col("amount").cast(pl.Float64) / pl.col("whole").cast(pl.Float64)).alias("beneficial"),
+    )
+    hops = dataset.answers("hop").filter(pl.col("tx").is_not_null())
+    custody = [
+        pl.DataFrame({"coin": [coin] * len(outputs), "output": outputs, "custody": 1.0})
+        for (coin,), rows in sorted(hops.group_by("coin"))
+        if len(outputs := _descendants(dataset, str(coin), rows, seeds))
+    ]
+    nothing = pl.DataFrame(schema={"coin": pl.String, "output": pl.Int64, "custody": pl.Float64})
+    both = pl.concat([nothing, *custody]).join(beneficial, on=["coin", "output"], how="full", coalesce=True)
+    return both.select("coin", "output", pl.col("custody", "beneficial").fill_null(0.0)).sort("coin", "output")
+
+
+def _descendants(dataset: Dataset, coin: str, hops: pl.DataFrame, seeds: pl.DataFrame) -> Ints:
+    """Outputs of the services' transactions that spend what came from the seeds."""
+    graph = dataset.public.graph(coin)
+    outputs = seeds.filter(pl.col("deposit_coin") == coin)["deposit_output"].unique()
+    paying = pl.Series(np.unique(graph.tx_of_output[outputs.to_numpy()]))
+    own = hops["output"].is_in(outputs.implode()).fill_null(False)
+    into = hops["paid_in"].list.set_intersection(paying.implode()).list.len() > 0
+    table = hops.select("tx", pl.col("made_by").fill_null(-1), (own | into).alias("seed")).sort("tx")
+    reached = np.zeros(graph.txs, np.bool_)
+    _reach(table["tx"].to_numpy(), table["made_by"].to_numpy(), table["seed"].to_numpy(), reached)
+    return np.flatnonzero(reached[graph.tx_of_output])
+
+
+@compiled
+def _reach(tx: Ints, made_by: Ints, seed: Flags, reached: Flags) -> None:
+    """Rows in the order of the chain: what made a coin comes before what spends it."""
+    for row in range(len(tx)):
+        if seed[row] or (made_by[row] >= 0 and reached[made_by[row]]):
+            reached[tx[row]] = True
+
+
+def _mapped(dataset: Dataset, chosen: Ints) -> pl.DataFrame:
+    owners = _owners(dataset, chosen)
+    parts = [_joint(dataset, str(coin), rows) for (coin,), rows in sorted(owners.group_by("coin"))]
+    kinds = {"coin": pl.String, "tx": pl.Int64, "place": pl.Int32, "vout": pl.Int32, "score": pl.Float64}
+    return pl.DataFrame([row for part in parts for row in part], schema=kinds, orient="row")
+
+
+def _joint(dataset: Dataset, coin: str, owners: pl.DataFrame) -> list[tuple[str, int, int, int, float]]:
+    graph = dataset.public.graph(coin)
+    owner = np.full(graph.addresses + 1, -1, np.int64)  # the last: outputs without an address
+    owner[owners["address"].to_numpy()] = owners["cluster"].to_numpy()
+    signer, payee = owner[graph.input_address], owner[graph.address]
+    differs = signer != signer[graph.first_input[graph.tx_of_input]]
+    shared = np.setdiff1d(graph.tx_of_input[differs], graph.tx_of_input[signer == -1])
+    return [
+        (
+            coin,
+            int(tx),
+            place,
+            vout,
+            float(signer[graph.first_input[tx] + place] == payee[graph.first_output[tx] + vout]),
+        )
+        for tx in shared
+        for place in range(graph.first_input[tx + 1] - graph.first_input[tx])
+        for vout in range(graph.first_output[tx + 1] - graph.first_output[tx])
+    ]
+
+
+_TRUE: Final[Mapping[str, Callable[[Dataset, Ints], pl.DataFrame]]] = {
+    "T1": _roles,
+    "T2": _mixed,
+    "T3": _mixed,
+    "T4": _owners,
+    "T5": _tainted,
+    "T6": _swapped,
+    "T7": _mapped,
+    "T8": _others,
+}
