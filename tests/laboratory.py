@@ -64,7 +64,7 @@ class Laboratory:
         settings: dict[str, Any] = small_floats(*self.coins)
         for slug, table in (tables or {}).items():
             settings[slug] = merged(settings.get(slug, {}), table)
-        settings["lab"] = {"chains": list(chains), "rate_limits": "off"}
+        settings["lab"] = merged(settings.get("lab", {}), {"chains": list(chains), "rate_limits": "off"})
         self._folder, self._seed, self._settings, self._store = folder, seed, settings, store
         self._nodes, self._start = nodes, start
         self.house = self._open()
