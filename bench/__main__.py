@@ -10,7 +10,8 @@ import sys
 from bench import machine
 from glasstumbler.cli import GARBAGE
 
-PARTS = ("create", "order", "block", "seen", "store", "workers", "audit", "start", "nodes", "real")
+_LAB = ("lab_cluster", "lab_taint")
+PARTS = ("create", "order", "block", "seen", "store", "workers", "audit", "start", "nodes", "real", *_LAB)
 
 
 def main() -> None:

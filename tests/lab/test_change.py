@@ -71,8 +71,16 @@ def test_a_peeling_chain_goes_on_where_one_input_has_two_outputs() -> None:
 
 
 def test_types_of_addresses() -> None:
-    chain = graph([Tx(pays=[(name, 1) for name in (OLD_KEY, OLD_SCRIPT, KEY, SCRIPT, TAPROOT, "?", "bchreg:qz")])])
-    assert address_kinds(chain).tolist() == [0, 1, 2, 3, 4, -1, 0]
+    chain = graph(
+        [
+            Tx(
+                pays=[
+                    (name, 1) for name in (OLD_KEY, OLD_SCRIPT, KEY, SCRIPT, TAPROOT, "?", "bchreg:qz", "bchreg:pz", "")
+                ]
+            )
+        ]
+    )
+    assert address_kinds(chain).tolist() == [0, 1, 2, 3, 4, -1, 0, 1, -1]
 
 
 def clusters(table_rows: list[dict[str, int]], names: list[str]) -> set[frozenset[str]]:
@@ -160,3 +168,11 @@ def test_on_a_dataset_signs_agree_with_the_tables(folder: Path) -> None:
         assert found.address_reuse[output] == (address in chain.input_address[inputs])
         assert found.fresh[output] == (firsts[int(address)] == tx)
         assert found.optimal_change[output] == (chain.amount[output] < chain.paid_in[inputs].min())
+
+
+def test_many_inputs_are_searched_as_few_are() -> None:
+    names = [f"in{number}" for number in range(20)]
+    chain = graph(
+        [Tx(pays=[(name, 10) for name in names]), Tx([(0, vout) for vout in range(20)], [("x", 9), ("in7", 8)])]
+    )
+    assert by_output(signs(chain).address_reuse, chain, 1) == "b"

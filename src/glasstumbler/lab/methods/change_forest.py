@@ -11,7 +11,7 @@ import pyarrow as pa
 from glasstumbler.lab.methods.base import About, OwnOrder, Told
 from glasstumbler.lab.methods.chains import ACCOUNTS, answer, spending
 from glasstumbler.lab.methods.change import with_change
-from glasstumbler.lab.methods.change_signs import signs
+from glasstumbler.lab.methods.change_signs import Signs, signs
 from glasstumbler.lab.methods.coinjoin import coinjoins
 from glasstumbler.lab.methods.cospend import cospend_clusters, rows
 from glasstumbler.lab.public import NONE, Flags, Graph, Ints, Public
@@ -92,27 +92,27 @@ class ChangeForest:
 
     def change(self, graph: Graph) -> Ints:
         """The outputs that it takes for change: the better of the two of a transaction, if good enough."""
-        pairs = _pairs(graph)
+        found = signs(graph)
+        pairs = _pairs(graph, found)
         if self._forest is None or not len(pairs):
             return np.zeros(0, np.int64)
-        features = _features(graph, pairs)
+        features = _features(graph, found, pairs)
         distinct, where = np.unique(features.codes, return_inverse=True)
         score = self._forest.predict_proba(features.columns(distinct))[:, 1][where]
         other = score.reshape(-1, 2)[:, ::-1].reshape(-1)
-        found: Ints = pairs[(score > self._above) & (score > other)]
-        return found
+        best: Ints = pairs[(score > self._above) & (score > other)]
+        return best
 
 
-def _pairs(graph: Graph) -> Ints:
+def _pairs(graph: Graph, found: Signs) -> Ints:
     """Outputs of transactions with inputs, two outputs with addresses, none paid back, that are no CoinJoins."""
     usable = (np.diff(graph.first_output) == 2) & (np.diff(graph.first_input) > 0) & ~coinjoins(graph)
-    unfit = (graph.address == NONE) | signs(graph).address_reuse
+    unfit = (graph.address == NONE) | found.address_reuse
     usable[graph.tx_of_output[unfit]] = False
     return np.flatnonzero(usable[graph.tx_of_output])
 
 
-def _lessons(graph: Graph, own: tuple[OwnOrder, ...]) -> Lessons:
-    pairs = _pairs(graph)
+def _lessons(graph: Graph, pairs: Ints, own: tuple[OwnOrder, ...]) -> Lessons:
     clusters = cospend_clusters(graph)
     spender = graph.input_address[graph.first_input[graph.tx_of_output[pairs]]]
     change = (spender != NONE) & (clusters[graph.address[pairs]] == clusters[spender])
@@ -125,17 +125,18 @@ def _lessons(graph: Graph, own: tuple[OwnOrder, ...]) -> Lessons:
 
 def _taught(graph: Graph, own: tuple[OwnOrder, ...]) -> tuple[npt.NDArray[np.float32], Flags]:
     """Rows of features, and which of them are change."""
-    found = _lessons(graph, own)
+    seen = signs(graph)
+    found = _lessons(graph, _pairs(graph, seen), own)
     txs = len(found.outputs) // 2
     chosen = np.unique(np.linspace(0, max(txs - 1, 0), min(txs, LESSONS)).astype(np.int64))
     rows_chosen = (2 * chosen[:, None] + np.arange(2)).reshape(-1)
-    features = _features(graph, found.outputs[rows_chosen])
+    features = _features(graph, seen, found.outputs[rows_chosen])
     return features.columns(features.codes), found.change[rows_chosen]
 
 
-def _features(graph: Graph, pairs: Ints) -> Features:
+def _features(graph: Graph, seen: Signs, pairs: Ints) -> Features:
     """`pairs`: both outputs of each transaction, side by side."""
-    own = sum(sign[pairs].astype(np.int64) << bit for bit, sign in enumerate(signs(graph)))
+    own = sum(sign[pairs].astype(np.int64) << bit for bit, sign in enumerate(seen))
     others = np.asarray(own).reshape(-1, 2)[:, ::-1].reshape(-1)
     amount, tx, spender = graph.amount[pairs], graph.tx_of_output[pairs], graph.spender[pairs]
     total = np.repeat(amount.reshape(-1, 2).sum(axis=1), 2)

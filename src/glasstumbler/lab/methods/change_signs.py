@@ -17,6 +17,8 @@ from glasstumbler.lab.public import NONE, Flags, Graph, Ints
 ROUND: Final = 10**6
 """Base units: an output of a multiple of this (0.01 BTC) is a payment rather than change."""
 _FAR: Final = 2**62
+_FEW: Final = 16
+"""Inputs that are looked through one by one; more are sorted first."""
 
 
 class Signs(NamedTuple):
@@ -107,8 +109,14 @@ def _peels(graph: Graph) -> Flags:
 def _pays_back(first_input: Ints, first_output: Ints, input_address: Ints, address: Ints) -> Flags:
     found = np.zeros(len(address), np.bool_)
     for tx in range(len(first_input) - 1):
-        spent_from = np.sort(input_address[first_input[tx] : first_input[tx + 1]])
+        spent_from = input_address[first_input[tx] : first_input[tx + 1]]
+        if len(spent_from) > _FEW:
+            spent_from = np.sort(spent_from)
         for output in range(first_output[tx], first_output[tx + 1]):
-            place = np.searchsorted(spent_from, address[output])
-            found[output] = place < len(spent_from) and spent_from[place] == address[output]
+            if len(spent_from) > _FEW:
+                place = np.searchsorted(spent_from, address[output])
+                found[output] = place < len(spent_from) and spent_from[place] == address[output]
+            else:
+                for one in spent_from:
+                    found[output] |= one == address[output]
     return found

@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from glasstumbler.lab.public import NONE, Graph, Ints
+from glasstumbler.lab.methods.compiled import compiled
+from glasstumbler.lab.public import NONE, Graph, Ints, Shorts
 
 Rows = npt.NDArray[np.float32]
 SHAPES: Final = 5
@@ -16,9 +17,26 @@ SHAPES: Final = 5
 SOON: Final = 24 * 3600
 """Seconds: a coin that is spent within them is spent soon."""
 MOTIFS: Final = SHAPES * SHAPES * 2
-_SUMS: Final = 8
-WIDTH: Final = MOTIFS + _SUMS + 3
+"""Made by a transaction of one kind, spent by one of another, soon or later: for each how often, as log(1 + n)."""
+MEANS: Final = 8
+"""Over the outputs that pay the address: log(1 + amount), inputs and outputs of the paying transaction, spent or not,
+and, 0 where unspent: inputs, outputs and fee rate of the spending transaction, log(1 + seconds unspent)."""
+WIDTH: Final = MOTIFS + MEANS + 3
+"""And at the end: outputs, log(1 + all that they pay), log(1 + seconds from the first to the last)."""
 CHUNK: Final = 500_000
+
+
+def features(graph: Graph, addresses: Ints) -> Iterator[tuple[Ints, Rows]]:
+    """Some of `addresses` (in order, without repeats) and their rows, until all have come."""
+    order = np.argsort(graph.address, kind="stable")
+    begin = np.searchsorted(graph.address[order], np.arange(graph.addresses + 1))
+    kind = shapes(graph)
+    for start in range(0, len(addresses), CHUNK):
+        chunk = addresses[start : start + CHUNK]
+        rows = np.zeros((len(chunk), WIDTH), np.float32)
+        tables = (graph.first_input, graph.first_output, graph.fee, graph.size, graph.time, kind)
+        _fill(rows, chunk, begin, order, graph.tx_of_output, graph.spender, graph.amount, *tables)
+        yield chunk, rows
 
 
 def shapes(graph: Graph) -> Ints:
@@ -28,56 +46,45 @@ def shapes(graph: Graph) -> Ints:
     return kind
 
 
-def features(graph: Graph, addresses: Ints) -> Iterator[tuple[Ints, Rows]]:
-    """Some of `addresses` (in order, without repeats) and their rows, until all have come."""
-    order = np.argsort(graph.address, kind="stable")
-    of_order, motif = graph.address[order], _motifs(graph)
-    sums = _sums(graph)
-    for start in range(0, len(addresses), CHUNK):
-        chunk = addresses[start : start + CHUNK]
-        low, high = np.searchsorted(of_order, [chunk[0], chunk[-1] + 1])
-        outputs = order[low:high]
-        place = np.searchsorted(chunk, graph.address[outputs])
-        place = np.minimum(place, len(chunk) - 1)
-        mine = chunk[place] == graph.address[outputs]
-        yield chunk, _rows(place[mine], outputs[mine], len(chunk), motif, sums, graph)
-
-
-def _motifs(graph: Graph) -> Ints:
-    """By output: made by a transaction of one kind, spent by one of another, soon or later. NONE if unspent."""
-    kind, maker, spender = shapes(graph), graph.tx_of_output, graph.spender
-    soon = graph.time[spender] - graph.time[maker] <= SOON
-    motif: Ints = np.where(spender == NONE, NONE, (kind[maker] * SHAPES + kind[spender]) * 2 + soon)
-    return motif
-
-
-def _sums(graph: Graph) -> list[npt.NDArray[np.float64]]:
-    """By output: what is summed up, or taken the mean of, over an address's outputs."""
-    inputs, outputs = np.diff(graph.first_input), np.diff(graph.first_output)
-    maker, spender = graph.tx_of_output, graph.spender
-    spent = spender != NONE
-    rate = graph.fee / np.maximum(graph.size, 1)
-    by_output = [np.log1p(graph.amount), inputs[maker], outputs[maker], spent]
-    by_output += [spent * column[spender] for column in (inputs, outputs, rate)]
-    by_output.append(spent * np.log1p(np.maximum(graph.time[spender] - graph.time[maker], 0)))
-    return [column.astype(np.float64) for column in by_output]
-
-
-def _rows(
-    place: Ints, outputs: Ints, count: int, motif: Ints, sums: list[npt.NDArray[np.float64]], graph: Graph
-) -> Rows:
-    rows = np.zeros((count, WIDTH), np.float32)
-    known = motif[outputs] != NONE
-    cells = place[known] * MOTIFS + motif[outputs[known]]
-    rows[:, :MOTIFS] = np.log1p(np.bincount(cells, minlength=count * MOTIFS).reshape(count, MOTIFS))
-    received = np.maximum(np.bincount(place, minlength=count), 1)
-    for number, column in enumerate(sums):
-        rows[:, MOTIFS + number] = np.bincount(place, column[outputs], count) / received
-    first, last = np.full(count, 2**62), np.zeros(count, np.int64)
-    times = graph.time[graph.tx_of_output[outputs]]
-    np.minimum.at(first, place, times)
-    np.maximum.at(last, place, times)
-    rows[:, -3] = received
-    rows[:, -2] = np.log1p(np.bincount(place, graph.amount[outputs].astype(np.float64), count))
-    rows[:, -1] = np.log1p(np.maximum(last - first, 0))
-    return rows
+@compiled
+def _fill(
+    rows: Rows,
+    chunk: Ints,
+    begin: Ints,
+    order: Ints,
+    makers: Ints,
+    spenders: Ints,
+    amounts: Ints,
+    first_input: Ints,
+    first_output: Ints,
+    fee: Ints,
+    size: Shorts,
+    time: Ints,
+    kind: Ints,
+) -> None:
+    """The outputs of an address are order[begin[address]] up to order[begin[address + 1]], first to last."""
+    for number in range(len(chunk)):
+        low, high = begin[chunk[number]], begin[chunk[number] + 1]
+        row, received = rows[number], 0.0
+        for output in order[low:high]:
+            maker, spender = makers[output], spenders[output]
+            received += amounts[output]
+            row[MOTIFS] += np.log1p(amounts[output])
+            row[MOTIFS + 1] += first_input[maker + 1] - first_input[maker]
+            row[MOTIFS + 2] += first_output[maker + 1] - first_output[maker]
+            if spender != NONE:
+                waited = time[spender] - time[maker]
+                row[(kind[maker] * SHAPES + kind[spender]) * 2 + (waited <= SOON)] += 1
+                row[MOTIFS + 3] += 1
+                row[MOTIFS + 4] += first_input[spender + 1] - first_input[spender]
+                row[MOTIFS + 5] += first_output[spender + 1] - first_output[spender]
+                row[MOTIFS + 6] += fee[spender] / max(size[spender], 1)
+                row[MOTIFS + 7] += np.log1p(max(waited, 0))
+        for motif in range(MOTIFS):
+            if row[motif]:
+                row[motif] = np.log1p(row[motif])
+        if high > low:
+            row[MOTIFS : MOTIFS + MEANS] /= high - low
+            row[WIDTH - 3] = high - low
+            row[WIDTH - 2] = np.log1p(received)
+            row[WIDTH - 1] = np.log1p(time[makers[order[high - 1]]] - time[makers[order[low]]])
