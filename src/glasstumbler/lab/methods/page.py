@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from glasstumbler.lab.methods.base import Method
-from glasstumbler.lab.methods.registry import METHODS
+from glasstumbler.lab.methods.registry import LEFT_OUT, METHODS
 
 TASKS: Final = {
     "T1": "Find a mixer's addresses",
@@ -32,7 +32,12 @@ Scores hold for the stated policies on a synthetic chain. They say nothing of th
 def page(methods: Iterable[type[Method]]) -> str:
     """The whole page."""
     known = list(methods)
-    return "\n".join([_LEAD, *(_task(task, known) for task in TASKS if any(method.task == task for method in known))])
+    parts = [_task(task, known) for task in TASKS if any(method.task == task for method in known)]
+    return "\n".join([_LEAD, *parts, _left_out()])
+
+
+def _left_out() -> str:
+    return "\n".join(["## Not here\n", *(f"- **{name}.** {why}" for name, why in LEFT_OUT.items())]) + "\n"
 
 
 def _task(task: str, methods: list[type[Method]]) -> str:

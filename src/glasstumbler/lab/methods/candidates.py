@@ -1,0 +1,128 @@
+"""For every deposit the likeliest payments: a scan over payments sorted by amount, then time.
+
+Payments lie in buckets by the logarithm of what they need, so wide that a deposit's window of amounts touches two or
+three of them; in a bucket they lie by time, so that its window of times is found by halving.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from glasstumbler.lab.methods.compiled import compiled
+from glasstumbler.lab.methods.densities import Floats, Habits
+from glasstumbler.lab.public import NONE, Ints
+
+KEEP: Final = 20
+"""Candidates that are named for each deposit: the longest list that T2 scores."""
+
+
+class Buckets(NamedTuple):
+    """Rows by bucket, then by time."""
+
+    rows: Ints
+    """Number of each."""
+    time: Ints
+    need: Floats
+    names: Ints
+    """Of the buckets that hold something, ascending: floor(log(need) / width)."""
+    first: Ints
+    """Where each begins, and the end of the last."""
+    width: float
+
+
+class Candidates(NamedTuple):
+    """[deposit, rank], the likeliest first."""
+
+    row: Ints
+    """Of the payment; NONE where there are no more."""
+    weight: Floats
+    """Density of its delay times density of its fee."""
+    total: Floats
+    """By deposit: weights of all payments in the window, also of those that are not named."""
+    many: Ints
+    """By deposit: how many they are."""
+
+
+def buckets(time: Ints, need: Floats, least: float, most: float) -> Buckets:
+    """For windows of amounts from `least` to `most` times a deposit."""
+    width = max(np.log(most / least), 1e-7)
+    rows = np.flatnonzero(need > 0)
+    name = np.floor(np.log(need[rows]) / width).astype(np.int64)
+    order = np.lexsort((time[rows], name))
+    rows, name = rows[order], name[order]
+    names, first = np.unique(name, return_index=True)
+    return Buckets(rows, time[rows], need[rows], names, np.append(first, len(rows)), float(width))
+
+
+LEAST_PART: Final = 1e-4
+"""A payment below this part of the deposit is not looked at."""
+
+
+def candidates(
+    deposited: Ints, amount: Floats, paid: Ints, need: Floats, habits: Habits, keep: int = KEEP
+) -> Candidates:
+    """`deposited`, `paid`: times, each ascending. `need`: what had to be deposited for each payment."""
+    least, most = max(1 - habits.taken.high, LEAST_PART), max(1 - habits.taken.low, 2 * LEAST_PART)
+    sorted_ = buckets(paid, need, least, most)
+    found = Candidates(
+        np.full((len(deposited), keep), NONE, np.int64),
+        np.zeros((len(deposited), keep)),
+        np.zeros(len(deposited)),
+        np.zeros(len(deposited), np.int64),
+    )
+    limits = (*habits.delay, *habits.taken)
+    into = (found.row, found.weight, found.total, found.many)
+    _scan(deposited, amount, least, most, *sorted_, *limits, *into)
+    return found
+
+
+@compiled
+def _scan(
+    deposited: Ints,
+    amount: Floats,
+    least: float,
+    most: float,
+    rows: Ints,
+    time: Ints,
+    need: Floats,
+    names: Ints,
+    first: Ints,
+    width: float,
+    delay_edges: Floats,
+    delay_heights: Floats,
+    taken_edges: Floats,
+    taken_heights: Floats,
+    row: Ints,
+    weight: Floats,
+    total: Floats,
+    many: Ints,
+) -> None:
+    keep = row.shape[1]
+    for deposit in range(len(deposited)):
+        if amount[deposit] <= 0:
+            continue
+        last = np.floor(np.log(amount[deposit] * most) / width)
+        bucket = np.searchsorted(names, np.floor(np.log(amount[deposit] * least) / width))
+        while bucket < len(names) and names[bucket] <= last:
+            start, end = first[bucket], first[bucket + 1]
+            place = start + np.searchsorted(time[start:end], deposited[deposit] + delay_edges[0])
+            while place < end and time[place] - deposited[deposit] < delay_edges[-1]:
+                taken = 1 - need[place] / amount[deposit]
+                if taken_edges[0] <= taken < taken_edges[-1]:
+                    one = delay_heights[np.searchsorted(delay_edges, time[place] - deposited[deposit], "right") - 1]
+                    one *= taken_heights[np.searchsorted(taken_edges, taken, "right") - 1]
+                    total[deposit] += one
+                    many[deposit] += 1
+                    rank = keep
+                    while rank > 0 and one > weight[deposit, rank - 1]:
+                        if rank < keep:
+                            weight[deposit, rank] = weight[deposit, rank - 1]
+                            row[deposit, rank] = row[deposit, rank - 1]
+                        rank -= 1
+                    if rank < keep:
+                        weight[deposit, rank] = one
+                        row[deposit, rank] = rows[place]
+                place += 1
+            bucket += 1

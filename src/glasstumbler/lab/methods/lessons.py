@@ -1,0 +1,126 @@
+"""What known orders teach of a service's habits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from glasstumbler.lab.methods.base import OwnOrder
+from glasstumbler.lab.methods.densities import Floats, Habits, density
+from glasstumbler.lab.methods.flows import Flow, Groups, singly
+from glasstumbler.lab.public import NONE, Graph, Ints
+
+BLOCK: Final = 600.0
+"""Seconds: times are those of blocks, so delays are known no finer."""
+FINEST: Final = 1e-6
+"""Part of a deposit: fees are rounded, so they are known no finer."""
+FEWEST: Final = 4
+"""Orders from which a fee rule with two unknowns is estimated."""
+
+
+class Lessons(NamedTuple):
+    """Of one service on one chain, or of several together; an entry for each order."""
+
+    amount: Ints
+    """Deposited."""
+    paid: Ints
+    outputs: Ints
+    delays: Ints
+    """An entry for each payment: seconds from deposit to payment."""
+    shares: Floats
+    """... and its part of the deposit."""
+    whole: float
+    """Part of the orders that one transaction paid, and nobody else's with it."""
+
+    @property
+    def payments(self) -> float:
+        """Of an order, on average."""
+        return len(self.delays) / len(self.amount)
+
+
+def lessons(orders: Iterable[OwnOrder], flow: Flow, graph: Graph, payer: Graph) -> Lessons | None:
+    """`graph`, `payer`: the flow's chains of deposits and of payments. None if no order teaches anything."""
+    deposit_of, payment_of = flow.deposits.of_output(graph.outputs), flow.payments.of_output(payer.outputs)
+    rows, delays, shares, whole = [], [], [], []
+    for order in orders:
+        outputs = np.array([output for coin, output in order.payouts if coin == flow.payout_coin], np.int64)
+        if (order.service, order.deposit_coin) != (flow.service, flow.coin) or not len(outputs):
+            continue
+        deposit, mine = deposit_of[order.deposit_output], np.unique(payment_of[outputs])
+        if deposit == NONE or NONE in mine:
+            continue
+        alone = bool(flow.payments.sizes[mine].sum() == len(outputs))
+        whole.append(alone and len(mine) == 1)
+        amount, parts = flow.deposits.amount[deposit], payer.amount[outputs]
+        rows.append((amount, parts.sum(), len(outputs)))
+        delays += (payer.time[payer.tx_of_output[outputs]] - flow.deposits.time[deposit]).tolist()
+        shares += (parts / amount).tolist()
+    if not rows:
+        return None
+    amount, paid, count = np.array(rows, np.int64).T
+    return Lessons(amount, paid, count, np.array(delays), np.array(shares), float(np.mean(whole)))
+
+
+def pooled(known: Iterable[Lessons]) -> Lessons | None:
+    """Of all services together, for one of which nothing is known."""
+    each = list(known)
+    if not each:
+        return None
+    return Lessons(
+        np.concatenate([one.amount for one in each]),
+        np.concatenate([one.paid for one in each]),
+        np.concatenate([one.outputs for one in each]),
+        np.concatenate([one.delays for one in each]),
+        np.concatenate([one.shares for one in each]),
+        float(np.average([one.whole for one in each], weights=[len(one.amount) for one in each])),
+    )
+
+
+class Sized(NamedTuple):
+    """The payments that a deposit's order is looked for among, and what they needed."""
+
+    payments: Groups
+    habits: Habits
+    outputs_each: float
+    """Groups of outputs that an order has, on average."""
+
+
+def sized(found: Lessons, flow: Flow, payer: Graph, ruled: bool) -> Sized:
+    """Whole transactions if orders are paid so; else every output by itself, by its part of the deposit. `ruled`: with
+    an estimated fee rule in place of a mere range of fees."""
+    if found.whole < 0.5:
+        taken = density(1 - found.shares, FINEST)
+        return Sized(singly(payer, flow.payments), Habits(density(found.delays, BLOCK), taken), found.payments)
+    rate, each = fee_rule(found) if ruled else (0.0, 0.0)
+    needed = found.paid * (1 + rate) + each * found.outputs
+    habits = Habits(density(found.delays, BLOCK), density(1 - needed / found.amount, FINEST), rate, each)
+    return Sized(flow.payments, habits, 1.0)
+
+
+def fee_rule(found: Lessons) -> tuple[float, float]:
+    """fee = rate * paid + each * outputs, by least squares; then twice anew on the half that fits best, since an order
+    that was paid too much lies far from the line. With fewer than FEWEST orders: no fee, which leaves a range."""
+    if len(found.amount) < FEWEST:
+        return 0.0, 0.0
+    sides = np.stack([found.paid, found.outputs], 1).astype(np.float64)
+    fee = (found.amount - found.paid).astype(np.float64)
+    kept = np.arange(len(fee))
+    for _ in range(3):
+        scale = 1 / found.paid[kept]
+        rule, *_ = np.linalg.lstsq(sides[kept] * scale[:, None], fee[kept] * scale, rcond=None)
+        off = np.abs(sides @ rule - fee) / found.paid
+        kept = np.argsort(off, kind="stable")[: max(len(fee) // 2, FEWEST)]
+    return float(rule[0]), float(rule[1])
+
+
+Known = Mapping[tuple[str, str], Lessons]
+"""By service and coin."""
+
+
+def best_known(known: Known, service: str, coin: str) -> Lessons | None:
+    """Of the service on this chain; else of the service on others; else of all."""
+    if (service, coin) in known:
+        return known[service, coin]
+    return pooled([one for (name, _), one in known.items() if name == service]) or pooled(known.values())
