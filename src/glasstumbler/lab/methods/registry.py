@@ -50,7 +50,7 @@ METHODS: Final[Mapping[str, type[Method]]] = {method.name: method for method in 
 """In the order of the tasks, then of the years."""
 LEFT_OUT: Final[Mapping[str, str]] = {
     "ring elimination, then the newest": "Moeser and others, An Empirical Analysis of Traceability in the Monero"
-    " Blockchain (PoPETs 2018). It needs the rings of Monero's inputs. The observer's tables do not show them, since the"
-    " Monero of this program is a model without rings, so there is nothing that it could be right or wrong about.",
+    " Blockchain (PoPETs 2018). It needs the rings of Monero's inputs. The observer's tables do not"
+    " show them, so there is nothing that it could work on.",
 }
 """Published methods that a dataset of this program gives nothing to work on, and why."""
