@@ -168,8 +168,8 @@ class Fifo(_Taint):
         rule="First in, first out, by the single base unit: the inputs' units in their order fill the outputs in their"
         " order, and what is left is the fee. An output keeps its units' order when it is spent.",
         knows=_KNOWS,
-        cost="One pass; time and memory follow the number of tainted stretches that are alive, which grows by at most"
-        " one for each tainted output.",
+        cost="One pass. Memory follows the tainted stretches that are alive, of which each tainted output adds at most"
+        " one; time the stretches that pass through each transaction.",
         fails="The order of inputs and outputs is the wallet's whim, often random or sorted." + _CUSTODY + ACCOUNTS,
     )
 
