@@ -12,7 +12,7 @@ demo: setup
 
 # With the node software that is there: `make nodes` brings it.
 test: setup tools
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 serve: setup
 	$(BIN)/glasstumbler serve

@@ -39,8 +39,9 @@ SERVICE = RING.secret("xmr", "service", "deposit", 0)
 VIEWERS = (viewer(SERVICE),)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def endpoint(own_nodes: Nodes) -> Endpoint:
+    """Running, whatever the test before has done to them."""
     monerod, wallet = own_nodes.start("monerod"), own_nodes.start("monero-wallet-rpc")
     return monerod._replace(extra={"wallet": wallet.url})
 
