@@ -26,7 +26,7 @@ _SECONDS = 60
 """For one request."""
 
 
-def run_demo(seed: int, out: Path, nodes: NodeKind) -> int:
+def run_demo(seed: int, out: Path, nodes: NodeKind = "in-process") -> int:
     """Exit code 0 only if every order completed, every check held and the audit is clean. Real nodes run in a folder
     that is gone afterwards."""
     try:

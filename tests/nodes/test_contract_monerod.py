@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,13 @@ from glasstumbler.chains.monero_scan import viewer
 from glasstumbler.clock import VirtualClock
 from glasstumbler.errors import BadAddress, ChainError, NodeAnswer, NodeAway, NoFunds, RefusedNode, StoreError
 from glasstumbler.nodes.endpoint import Endpoint
-from glasstumbler.nodes.monero import DEEPEST, XMR, MoneroNode
+from glasstumbler.nodes.monero import DEEPEST, START_HEIGHT, XMR, MoneroNode
 from glasstumbler.nodes.monero_wallet import FaucetWallet, wire_address
 from glasstumbler.nodes.rpc import Rpc
 from glasstumbler.nodes.running import Nodes
 from tests.chains import test_contract_xmr
 from tests.chains.contract import ChainContract
+from tests.nodes.conftest import running
 from tests.nodes.liar import served
 
 RING = KeyRing(b"monerod of the contract")
@@ -335,3 +336,24 @@ def _kill(nodes: Nodes, name: str) -> Path:
     os.kill(process.pid, signal.SIGKILL)
     nodes.stop(name)
     return nodes._folder / name
+
+
+def test_a_first_start_that_broke_off_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some of the faucet's coins are split then, and what is left of them does not do for all."""
+    with running() as nodes:
+        monerod, wallet = nodes.start("monerod"), nodes.start("monero-wallet-rpc")
+        endpoint, pays, left = monerod._replace(extra={"wallet": wallet.url}), MoneroNode._pay, [9]
+
+        def breaks_off(self: MoneroNode, payments: Sequence[tuple[str, int]]) -> str:
+            left[0] -= 1
+            if left[0] < 0:
+                raise NodeAway("monero-wallet-rpc", "no answer in time")
+            return pays(self, payments)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(MoneroNode, "_pay", breaks_off)
+            with pytest.raises(NodeAway):
+                MoneroNode(endpoint, RING, tmp_path, VIEWERS)
+        with closing(MoneroNode(endpoint, RING, tmp_path, VIEWERS)) as chain:
+            assert chain.tip()[0] == START_HEIGHT
+            assert chain.pay(chain.fresh_address(), XMR)

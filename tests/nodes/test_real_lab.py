@@ -17,7 +17,10 @@ from glasstumbler.lab.hub import Hub
 from glasstumbler.nodes.running import INSTALLED
 from tests.web.server import NO_LIMITS, Lab, run, wait_for
 
-pytestmark = pytest.mark.skipif(not INSTALLED.exists(), reason="no node software: `make nodes` installs it")
+pytestmark = [
+    pytest.mark.skipif(not INSTALLED.exists(), reason="no node software: `make nodes` installs it"),
+    pytest.mark.timeout(1200),
+]
 PATIENCE = 400
 """Seconds, on a machine that does much else: eight programs, two of which need ten seconds when it is quiet."""
 NODES = ("btcd", "bcash", "litecoind", "anvil", "monerod", "monero-wallet-rpc", "lightning_xmrto", "lightning_lab")
@@ -47,7 +50,8 @@ def all_answer(lab: Lab) -> bool:
 
 
 def ordered(lab: Lab) -> Any:
-    """Every documented request of the five services, to the last payout."""
+    """Every documented request of the five services, to the last payout; at one price, however long it takes."""
+    lab.lab("price", xmr_btc="0.007")
     keys = {slug: Keys(lab.keys[slug], lab.secrets[slug]) for slug in lab.keys}
     with httpx.Client(base_url=lab.urls["hub"], timeout=120, trust_env=False) as client:
         return drive(Hub(client), keys, lambda line: None)

@@ -22,7 +22,10 @@ from glasstumbler.place import NodeKind
 from tests.laboratory import Laboratory
 from tests.test_house_orders import HOUR
 
-pytestmark = pytest.mark.skipif(not INSTALLED.exists(), reason="no node software: `make nodes` installs it")
+pytestmark = [
+    pytest.mark.skipif(not INSTALLED.exists(), reason="no node software: `make nodes` installs it"),
+    pytest.mark.timeout(1200),
+]
 CHAINS = ("btc", "bch", "ltc", "eth", "xmr", "lightning")
 OPEN: tuple[Callable[[Laboratory], Order], ...] = (
     lambda lab: lab.bearer("btcmix", [400_000, 600_000]),

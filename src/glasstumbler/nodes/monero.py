@@ -42,7 +42,7 @@ from glasstumbler.chains.monero_scan import (
     read_parts,
     viewer,
 )
-from glasstumbler.errors import ChainError, NodeAnswer, StoreError, TransactionRefused
+from glasstumbler.errors import ChainError, NodeAnswer, NoFunds, StoreError, TransactionRefused
 from glasstumbler.nodes.endpoint import Endpoint
 from glasstumbler.nodes.monero_wallet import MOST_OUTPUTS, FaucetWallet, wire_address
 from glasstumbler.nodes.monerod import Info, Monerod
@@ -347,8 +347,9 @@ class MoneroNode:
         if height >= START_HEIGHT:
             return
         self.mine(max(START_HEIGHT - _SPLIT_LOCK - height, 0))
-        for _ in range(_SPLITS):
-            self._pay([(self._faucet.wire_address, _SPLIT_AMOUNT)] * MOST_OUTPUTS)
+        with suppress(NoFunds):  # an earlier start was broken off here, and has split some
+            for _ in range(_SPLITS):
+                self._pay([(self._faucet.wire_address, _SPLIT_AMOUNT)] * MOST_OUTPUTS)
         self.mine(START_HEIGHT - self._tip()[0])
 
     def _pay(self, payments: Sequence[tuple[str, int]]) -> str:
