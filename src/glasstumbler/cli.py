@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from cyclopts import App, CycloptsError, Parameter
@@ -121,6 +121,29 @@ def demo(
     from glasstumbler.demo import run_demo
 
     return run_demo(seed, out, nodes)
+
+
+@app.command(name="simulate")
+def simulate_(
+    scenario: Annotated[str, Parameter(help="A TOML file, or the name of a ready scenario.")],
+    /,
+    *,
+    orders: Annotated[int, Parameter(help="How many.")],
+    out: Annotated[Path, Parameter(help="Folder for the dataset; a run that was broken off goes on there.")],
+    seed: Annotated[int, Parameter(help="Same seed, same bytes.")] = 1,
+    mode: Annotated[Literal["signed"], Parameter(help="signed: every transaction is one that nodes take.")] = "signed",
+) -> int:
+    """Drive customers of the services through a scenario, without HTTP, and write the dataset with its answer key."""
+    from glasstumbler.lab.scenario import load
+    from glasstumbler.lab.simulate import simulate
+
+    with _progress() as progress:
+        done = simulate(Path(scenario).stem, load(scenario), orders, seed, out, progress)
+    _say(f"{out}: {done.orders} orders in {done.blocks} blocks, {done.seconds / 86_400:.1f} days")
+    if done.refused or done.unpaid:
+        _say(f"{done.refused} orders refused by their service, {done.unpaid} deposits for which nobody had coins")
+    _say(f"manifest {done.manifest}")
+    return 0
 
 
 @keys.command

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from glasstumbler.store.records import Records
 
 FORMAT = 2
 """Of the tables: raised when a column changes its meaning."""
-LIBRARIES = ("coincurve", "py-bitcoinkernel", "pyarrow", "pyrevm")
+LIBRARIES = ("coincurve", "numpy", "py-bitcoinkernel", "pyarrow", "pyrevm")
 """That bytes of a dataset depend on."""
 _GONE = frozenset((PaymentState.REPLACED, PaymentState.FAILED))
 _FOLDERS = {"observer": schemas.OBSERVER, "answers": schemas.ANSWERS}
@@ -49,15 +49,24 @@ class About(msgspec.Struct, frozen=True):
     scenario: str
     lightning_model: bool
     """Whether a Lightning network ran that is a model; it has no chain."""
+    details: dict[str, Any] = {}
+    """What else the manifest says."""
 
 
 def export(
-    records: Records, chains: Mapping[str, Chain], policies: Mapping[str, Policy], about: About, out: Path
+    records: Records,
+    chains: Mapping[str, Chain],
+    policies: Mapping[str, Policy],
+    about: About,
+    out: Path,
+    more: Callable[[Rows], Rows] = lambda rows: {},
 ) -> Path:
-    """The manifest's path. `records` is a snapshot of a laboratory at rest. RecordError if anything does not add up,
+    """The manifest's path. `records` is a snapshot of a laboratory at rest. `more`: rows of schemas.MORE, out of those
+    of the other tables. RecordError if anything does not add up,
     StoreError if the folder cannot be written."""
     rows = build(records, chains, policies)
     conserve(rows, records, chains)
+    rows |= more(rows)
     accounts = frozenset(coin for coin, chain in chains.items() if chain.format.one_to_one)
     return _write(numbered(rows, accounts), chains, about, out)
 
@@ -215,7 +224,8 @@ def _write(rows: Rows, chains: Mapping[str, Chain], about: About, out: Path) -> 
         files = {
             f"{folder}/{name}.parquet": _write_table(rows[name], schema, out / folder / f"{name}.parquet")
             for folder, tables in _FOLDERS.items()
-            for name, schema in tables.items()
+            for name, schema in (tables | schemas.MORE[folder]).items()
+            if name in rows
         }
         path = out / "manifest.json"
         path.write_bytes(msgspec.json.format(msgspec.json.encode(_manifest(files, chains, about)), indent=2) + b"\n")
@@ -249,6 +259,7 @@ def _manifest(files: dict[str, Any], chains: Mapping[str, Chain], about: About) 
         "chains": networks,
         "models": [coin for coin, chain in chains.items() if chain.model] + ["lightning"] * about.lightning_model,
         "hidden": sorted(observed.HIDDEN & set(chains)),
+        **about.details,
         "files": files,
     }
 

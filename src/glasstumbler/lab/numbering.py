@@ -44,6 +44,7 @@ def numbered(rows: Rows, accounts: frozenset[str]) -> Rows:
         "output": _output,
         "address": _address,
         "public_tag": _tag,
+        "owner": _tag,
         "link": _link,
         "hop": _hop,
     }

@@ -177,6 +177,28 @@ SERVICE_POLICY = _schema(
     _column("float_amount", AMOUNT, "of each"),
 )
 
+PRICE = _schema(
+    "The swap's price, as anyone could have read it; in datasets of simulations in which it runs.",
+    _column("time", _TIME, "when it was asked, once a block"),
+    _column("base", _TEXT, "coin that is priced"),
+    _column("quote", _TEXT, "coin that it is priced in"),
+    _column("price", pa.float64(), "quote for one base"),
+)
+OWNER = _schema(
+    "Who owns the addresses of the background economy, and those that customers were paid at.",
+    _COIN,
+    _column("address", _LONG, "number of the address on its chain"),
+    _column("owner", _LONG, "number of the owner on its chain"),
+    _column("role", _TEXT, "customer, person, exchange, employer or peeler"),
+)
+SPLIT = _schema(
+    "How orders are divided for training and testing. Leave one service out: the column service is the fold.",
+    _SERVICE,
+    _ORDER,
+    _column("volume", _INT, "orders a day in the phase of the run in which it was placed"),
+    _column("period", _TEXT, "by time within its phase: train (the first 60 %), validation (20 %), test (20 %)"),
+)
+
 OBSERVER: Final = {
     "block": BLOCK,
     "tx": TX,
@@ -192,3 +214,5 @@ ANSWERS: Final = {
     "wallet_truth": WALLET_TRUTH,
     "service_policy": SERVICE_POLICY,
 }
+MORE: Final = {"observer": {"price": PRICE}, "answers": {"owner": OWNER, "split": SPLIT}}
+"""Tables of simulations only."""
