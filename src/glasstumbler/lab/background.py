@@ -70,12 +70,12 @@ class Signing:
         made = self.economy.pay(owner, amount, block, serial)
         if made is None:
             return None
-        (txid,) = self._send(made, self.chain.format.key(address))
+        (txid,) = self.send(made, self.sign(made, self.chain.format.key(address)))
         return txid
 
     def step(self, block: int, seconds: int) -> int:
         """What else happens before the next block; how many transactions."""
-        return sum(len(self._send(made)) for made in self.economy.step(block, seconds))
+        return sum(len(self.send(made, self.sign(made))) for made in self.economy.step(block, seconds))
 
     def mined(self) -> None:
         """Take in the chain's last block: what it pays to people can be spent."""
@@ -115,9 +115,8 @@ class Signing:
 
     # -- within ---------------------------------------------------------------------------------------------------
 
-    def _send(self, made: Made, outside: bytes = b"") -> list[str]:
+    def send(self, made: Made, signed: Sequence[Signed]) -> list[str]:
         """Txids. ChainError if the chain takes one of them not: the economy makes none that it would not."""
-        signed = self.sign(made, outside)
         for refused in self.chain.broadcast_all([each.raw for each in signed]):
             if refused is not None:
                 raise ChainError(f"the {self.chain.coin} chain refuses the background economy: {refused}")

@@ -60,7 +60,7 @@ def simulate(name: str, scenario: Scenario, orders: int, seed: int, out: Path, s
         raise StoreError(f"{out} holds a dataset already: use another folder")
     people = population(scenario, orders, seed)
     run = {
-        "scenario": msgspec.to_builtins(scenario),
+        "scenario": msgspec.json.decode(msgspec.json.encode(scenario)),
         "orders": orders,
         "seed": seed,
         "version": __version__,
