@@ -1,6 +1,6 @@
 """How fast the background economy is signed, and what the chain then takes to judge it. CPU seconds of this process.
 
-    python bench/signed_economy.py [BLOCKS]
+python bench/signed_economy.py [BLOCKS]
 """
 
 from __future__ import annotations
