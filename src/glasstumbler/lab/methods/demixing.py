@@ -13,9 +13,9 @@ from glasstumbler.lab.methods.base import About, Told
 from glasstumbler.lab.methods.candidates import KEEP, Candidates, candidates
 from glasstumbler.lab.methods.densities import density
 from glasstumbler.lab.methods.flows import Flow, links, mixing, together
-from glasstumbler.lab.methods.lessons import FINEST, Lessons, Sized, best_known, lessons, sized
+from glasstumbler.lab.methods.lessons import FINEST, Lessons, Sized, best_known, fee_rule, lessons, sized
 from glasstumbler.lab.methods.subsets import MOST_WINDOW, subsets
-from glasstumbler.lab.public import NONE, Flags, Ints, Public
+from glasstumbler.lab.public import NONE, Flags, Graph, Ints, Public
 
 _KNOWS: Final = (
     "The chain, the service's addresses, and some orders with their deposits and payouts. Where none of these is the"
@@ -41,8 +41,6 @@ class Linker:
     taught anew, so that one dataset can teach and another be answered."""
 
     task: ClassVar[str]
-    ruled: ClassVar[bool] = False
-    """Whether a fee rule is estimated, or a range of fees only."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], Lessons] = {}
@@ -62,7 +60,10 @@ class Linker:
         for flow in mixing(public, self._told):
             known = best_known(self._known, flow.service, flow.coin)
             if known is not None and len(flow.deposits) and len(flow.payments):
-                yield self.one(flow, sized(known, flow, public.graph(flow.coin), self.ruled), known)
+                yield self.one(flow, self.sized(known, flow, public.graph(flow.coin)), known)
+
+    def sized(self, found: Lessons, flow: Flow, payer: Graph) -> Sized:
+        return sized(found, flow, payer)
 
     def one(self, flow: Flow, size: Sized, known: Lessons) -> pa.Table:
         raise NotImplementedError
@@ -126,7 +127,6 @@ def _summed(task: str, flow: Flow, size: Sized, found: Candidates, known: Lesson
 class OwnOrders(Demixing):
     name: ClassVar[str] = "own-orders"
     task: ClassVar[str] = "T8"
-    ruled: ClassVar[bool] = True
     about: ClassVar[About] = About(
         paper=_HONG,
         rule="As demixing; but from the investigator's own orders it estimates the service's fee rule, a part of what"
@@ -138,6 +138,9 @@ class OwnOrders(Demixing):
         rebuilt="A reconstruction, as demixing is. The fee rule is fitted by least squares, twice anew on the half of"
         " the orders that lies nearest.",
     )
+
+    def sized(self, found: Lessons, flow: Flow, payer: Graph) -> Sized:
+        return sized(found, flow, payer, fee_rule(found))
 
 
 class JointDemixing(Linker):

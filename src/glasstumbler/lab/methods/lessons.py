@@ -87,13 +87,13 @@ class Sized(NamedTuple):
     """Groups of outputs that an order has, on average."""
 
 
-def sized(found: Lessons, flow: Flow, payer: Graph, ruled: bool) -> Sized:
-    """Whole transactions if orders are paid so; else every output by itself, by its part of the deposit. `ruled`: with
-    an estimated fee rule in place of a mere range of fees."""
+def sized(found: Lessons, flow: Flow, payer: Graph, rule: tuple[float, float] = (0.0, 0.0)) -> Sized:
+    """Whole transactions if orders are paid so; else every output by itself, by its part of the deposit. `rule`: of the
+    fee, as in Habits; without one there is a mere range of fees."""
     if found.whole < 0.5:
         taken = density(1 - found.shares, FINEST)
         return Sized(singly(payer, flow.payments), Habits(density(found.delays, BLOCK), taken), found.payments)
-    rate, each = fee_rule(found) if ruled else (0.0, 0.0)
+    rate, each = rule
     needed = found.paid * (1 + rate) + each * found.outputs
     habits = Habits(density(found.delays, BLOCK), density(1 - needed / found.amount, FINEST), rate, each)
     return Sized(flow.payments, habits, 1.0)

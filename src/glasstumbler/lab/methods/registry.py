@@ -15,10 +15,13 @@ from glasstumbler.lab.methods.change_forest import ChangeForest
 from glasstumbler.lab.methods.coinjoin import CoinJoinRule
 from glasstumbler.lab.methods.cospend import CoSpend
 from glasstumbler.lab.methods.demixing import Demixing, JointDemixing, OwnOrders
+from glasstumbler.lab.methods.fifo_time import FifoTime
 from glasstumbler.lab.methods.hybrid_motifs import HybridMotifs
 from glasstumbler.lab.methods.link_entropy import LinkEntropy
 from glasstumbler.lab.methods.mixing_patterns import MixingPatterns
 from glasstumbler.lab.methods.peel_chain import PeelChain
+from glasstumbler.lab.methods.reveals import Reveals
+from glasstumbler.lab.methods.swap_match import SwapMatch
 from glasstumbler.lab.methods.taint import Fifo, Haircut, Lifo, Poison, Tiho
 from glasstumbler.lab.methods.taint_addresses import AddressTaint, AddressTaintFilter
 
@@ -27,8 +30,10 @@ _CLASSES: Final[tuple[type[Method], ...]] = (
     MixingPatterns,
     Chance,
     Demixing,
+    Reveals,
     ChanceJoint,
     JointDemixing,
+    FifoTime,
     CoSpend,
     Change,
     ChangeForest,
@@ -41,6 +46,7 @@ _CLASSES: Final[tuple[type[Method], ...]] = (
     AddressTaint,
     AddressTaintFilter,
     ChanceSwaps,
+    SwapMatch,
     CoinJoinRule,
     LinkEntropy,
     ChanceOwn,
