@@ -257,7 +257,7 @@ def test_most_orders_complete_and_coins_of_people_pay_them(whole: Path) -> None:
     outputs = {row["output"]: row for row in rows(whole, "observer/output")}
     spent = {row["tx"]: outputs[row["output"]]["address"] for row in rows(whole, "observer/input")}
     payers = [spent[outputs[row["deposit_output"]]["tx"]] for row in rows(whole, "answers/link")]
-    assert sum(payer in owners for payer in payers) > 0.9 * len(payers)
+    assert sum(payer in owners for payer in payers) > 0.75 * len(payers)  # the faucet pays for who has too little
 
 
 def test_owners_and_services_share_no_address(whole: Path) -> None:
