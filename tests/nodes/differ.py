@@ -190,6 +190,10 @@ class Court:
         with suppress(TransactionRefused):
             for tx in map(to_tx, [*made, *raws]):
                 self.purse.used |= {*tx.inputs, *(Outpoint(tx.txid, vout) for vout in range(len(tx.outputs)))}
+                # Nor is what it builds on to be replaced: one side would have more to put out than the other.
+                entries = self.ours._pool.entries
+                for name in self.ours._pool.ancestors({o.txid for o in tx.inputs if o.txid in entries}):
+                    self.purse.used.update(entries[name].tx.inputs)
         self._recount()
 
     def _adopted(self) -> bool:
@@ -206,6 +210,7 @@ class Court:
         for store in (purse.confirmed, purse.waiting):
             purse.spent += [spend for spend in store if spend.outpoint in inputs]
             store[:] = [spend for spend in store if spend.outpoint not in inputs]
+        purse.young = [(height, spend) for height, spend in purse.young if spend.outpoint not in inputs]
         if txid(tx) not in self._aside:
             purse.waiting += owned(purse, tx)
 
@@ -220,9 +225,8 @@ class Court:
             if coin.key in purse.kinds and outpoint not in purse.used
         }
         purse.heights = {outpoint: view.coins[outpoint].height for outpoint in mine}
-        purse.gone = [s for o, s in known.items() if o not in mine and o not in purse.used and o.txid in view.standing][
-            -50:
-        ] or purse.gone
+        gone = {s.outpoint: s for s in purse.gone} | {o: s for o, s in known.items() if o.txid in view.standing}
+        purse.gone = [s for o, s in gone.items() if o not in mine and o not in purse.used][-50:]
         entries = [parse(entry.tx.raw) for entry in self.ours._pool.entries.values()]
         unmined = {s.outpoint: s for tx in entries if txid(tx) not in self._aside for s in owned(purse, tx)}
         spent = dict.fromkeys(item.outpoint for tx in entries for item in tx.inputs)

@@ -336,7 +336,7 @@ def missing(purse: Purse) -> bytes:
     there = purse.random.choice(
         [
             Outpoint(purse.random.randbytes(32).hex(), 0),
-            Outpoint(lost.outpoint.txid, lost.outpoint.vout + 1000),
+            Outpoint(lost.outpoint.txid, lost.outpoint.vout + 100_000),
             *[s.outpoint for s in purse.random.sample(purse.gone, min(2, len(purse.gone)))],
         ]
     )
