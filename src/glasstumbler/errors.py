@@ -8,6 +8,7 @@ GlassTumblerError
 ├── StoreError                 the store is locked, damaged, of another version or on a read-only disk
 ├── DatasetError               a dataset lacks a table, has other columns, or bytes that its manifest does not know
 ├── MethodError                a tracing method failed, or gave links that cannot be
+├── ResultsError               a file of scores is missing, damaged or of another version
 ├── IllegalTransition          an event that the order's table does not know in this state
 ├── ChainError                 a chain or node failed us
 │   ├── TransactionRefused     not accepted to the mempool: carries a reason code
@@ -84,6 +85,10 @@ class DatasetError(GlassTumblerError):
 
 
 class MethodError(GlassTumblerError):
+    pass
+
+
+class ResultsError(GlassTumblerError):
     pass
 
 
