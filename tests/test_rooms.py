@@ -18,7 +18,7 @@ MOST_LINES = 500
 ROOMS = """
 __main__
 cli
-demo status
+cli_lab demo status
 web torture
 backup backup_chain
 audit audit_crew audit_house audit_wallets
@@ -35,6 +35,7 @@ store
 nodes
 chains
 engine
+terminal
 settings sealed money clock log lock errors
 """
 """From the top down, the rooms of one floor in a row. A room imports from its own floor and from those below."""

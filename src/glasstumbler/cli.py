@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 from cyclopts import App, CycloptsError, Parameter
 
-from glasstumbler import __version__, log, services, settings
+from glasstumbler import __version__, cli_lab, log, services, settings
 from glasstumbler.clock import RealClock
 from glasstumbler.engine import ledger, letter
 from glasstumbler.errors import GlassTumblerError, SettingsError, StoreError
@@ -26,6 +26,7 @@ from glasstumbler.sealed import VARIABLE
 from glasstumbler.store.base import Store
 from glasstumbler.store.records import KeyRow, Records
 from glasstumbler.store.url import is_shared, open_store
+from glasstumbler.terminal import progress, say
 from glasstumbler.vault import Vault, change_seal, key_row, new_key
 
 if TYPE_CHECKING:  # what only `serve` needs is loaded there: the other commands answer sooner
@@ -46,6 +47,8 @@ app = App(
 )
 keys = App(name="keys", help="API keys of a service: add, list, block.")
 app.command(keys)
+app.command(cli_lab.simulate)
+app.command(cli_lab.export)
 
 Slug = Annotated[str, Parameter(help="bestmixer, btcmix, coinjoin or whir; the swap has no keys.")]
 Folder = Annotated[Path, Parameter(help="Folder of the record, the chains and the secret.")]
@@ -84,7 +87,7 @@ def serve(
         serving = Serving(laboratory.open, host, port, block_interval, limits=laboratory.limits)
         laboratory.tell(serving.url("hub"))
         run(serving, partial(_announce, serving, data))
-    _say(f"stopped; {data} keeps everything")
+    say(f"stopped; {data} keeps everything")
     return 0
 
 
@@ -103,10 +106,8 @@ def worker(
     if not is_shared(store):
         raise SettingsError("workers share a record in PostgreSQL (--store postgresql://...); with SQLite, serve works")
     with _laboratory(data, store, block_interval, config, nodes) as laboratory:
-        Worker(laboratory.open(), block_interval).run(
-            partial(_say, f"Glass Tumbler {__version__} - a worker on {data}")
-        )
-    _say(f"stopped; {data} keeps everything")
+        Worker(laboratory.open(), block_interval).run(partial(say, f"Glass Tumbler {__version__} - a worker on {data}"))
+    say(f"stopped; {data} keeps everything")
     return 0
 
 
@@ -121,29 +122,6 @@ def demo(
     from glasstumbler.demo import run_demo
 
     return run_demo(seed, out, nodes)
-
-
-@app.command(name="simulate")
-def simulate_(
-    scenario: Annotated[str, Parameter(help="A TOML file, or the name of a ready scenario.")],
-    /,
-    *,
-    orders: Annotated[int, Parameter(help="How many.")],
-    out: Annotated[Path, Parameter(help="Folder for the dataset; a run that was broken off goes on there.")],
-    seed: Annotated[int, Parameter(help="Same seed, same bytes.")] = 1,
-    mode: Annotated[Literal["signed"], Parameter(help="signed: every transaction is one that nodes take.")] = "signed",
-) -> int:
-    """Drive customers of the services through a scenario, without HTTP, and write the dataset with its answer key."""
-    from glasstumbler.lab.scenario import load
-    from glasstumbler.lab.simulate import simulate
-
-    with _progress() as progress:
-        done = simulate(Path(scenario).stem, load(scenario), orders, seed, out, progress)
-    _say(f"{out}: {done.orders} orders in {done.blocks} blocks, {done.seconds / 86_400:.1f} days")
-    if done.refused or done.unpaid:
-        _say(f"{done.refused} orders refused by their service, {done.unpaid} deposits for which nobody had coins")
-    _say(f"manifest {done.manifest}")
-    return 0
 
 
 @keys.command
@@ -163,7 +141,7 @@ def add(service: Slug, /, *, data: Folder = DATA, store: Record = None) -> int:
     finally:
         opened.close()
     account = vault.account(row)
-    _say(json.dumps({"service": service, "api_key": key, "secret_key": account.secret, "id": account.id}))
+    say(json.dumps({"service": service, "api_key": key, "secret_key": account.secret, "id": account.id}))
     return 0
 
 
@@ -177,7 +155,7 @@ def list_(service: Slug | None = None, /, *, data: Folder = DATA, store: Record 
         rows = [row for row in opened.read(lambda records: records.keys()) if service in (None, row.service)]
     finally:
         opened.close()
-    _say(json.dumps([{"service": row.service, "id": row.id, "blocked": row.blocked} for row in rows]))
+    say(json.dumps([{"service": row.service, "id": row.id, "blocked": row.blocked} for row in rows]))
     return 0
 
 
@@ -204,7 +182,7 @@ def block(
         opened.write(unit)
     finally:
         opened.close()
-    _say(json.dumps({"service": service, "id": row.id, "blocked": True}))
+    say(json.dumps({"service": service, "id": row.id, "blocked": True}))
     return 0
 
 
@@ -212,7 +190,7 @@ def block(
 def seal(*, data: Folder = DATA) -> int:
     """Seal the folder's secret under the key in GLASSTUMBLER_KEY; from then on the folder opens only with it."""
     change_seal(data, seal=True)
-    _say(f"sealed; without the key in {VARIABLE} nothing opens {data} any more")
+    say(f"sealed; without the key in {VARIABLE} nothing opens {data} any more")
     return 0
 
 
@@ -220,7 +198,7 @@ def seal(*, data: Folder = DATA) -> int:
 def unseal(*, data: Folder = DATA) -> int:
     """Take the seal off the folder's secret: the file alone opens the folder."""
     change_seal(data, seal=False)
-    _say(f"not sealed any more; unset {VARIABLE} to open {data}")
+    say(f"not sealed any more; unset {VARIABLE} to open {data}")
     return 0
 
 
@@ -236,12 +214,10 @@ def audit(
     from glasstumbler.audit import audit as check
 
     vault = Vault.of_folder(data, make=False)
-    with _progress() as progress:
-        report = check(
-            data, progress, record_of(data, store), vault.fingerprint, None if head is None else Kept.read(head)
-        )
+    with progress() as show:
+        report = check(data, show, record_of(data, store), vault.fingerprint, None if head is None else Kept.read(head))
     for line in report.lines():
-        _say(line)
+        say(line)
     return 0 if report.clean else 1
 
 
@@ -261,10 +237,10 @@ def status(
         record_of(data, store)
     where, now = look(data, store, url, token)
     if as_json:
-        _say(msgspec.json.encode(now).decode())
+        say(msgspec.json.encode(now).decode())
     else:
         for line in lines(where, now):
-            _say(line)
+            say(line)
     return code(now)
 
 
@@ -279,13 +255,13 @@ def backup(
     from glasstumbler.backup import back_up
 
     record_of(data, store)
-    with _progress() as progress:
-        done = back_up(data, out, store, progress)
-    _say(
+    with progress() as show:
+        done = back_up(data, out, store, show)
+    say(
         f"{out}: {len(done.manifest.files)} files, {done.size / 2**20:.0f} MB; it holds the folder's secret: keep it so"
     )
     for line in done.report.lines():
-        _say(line)
+        say(line)
     return 0
 
 
@@ -300,12 +276,12 @@ def restore(
     """Make a folder out of a backup, and audit it."""
     from glasstumbler.backup import restore as restore_
 
-    with _progress() as progress:
-        done = restore_(source, data, store, progress)
+    with progress() as show:
+        done = restore_(source, data, store, show)
     remember(data, store)
-    _say(f"{data}: as it was at {done.manifest.made}")
+    say(f"{data}: as it was at {done.manifest.made}")
     for line in done.report.lines():
-        _say(line)
+        say(line)
     return 0
 
 
@@ -325,7 +301,7 @@ def torture(
     for number in range(seed, seed + seeds):
         report = live(number, steps)
         for line in report.lines():
-            _say(line)
+            say(line)
         if report.failure is not None:
             return 1
     return 0
@@ -349,8 +325,8 @@ def verify_letter(
     if data is not None:
         trusted = Vault.of_folder(data, make=False).letter_key.public_key().public_bytes_raw()
     for name, value in letter.verify(raw, trusted).items():
-        _say(f"{name}: {value}")
-    _say("the signature holds" + ("" if trusted is None else f", and the key is that of {data}"))
+        say(f"{name}: {value}")
+    say("the signature holds" + ("" if trusted is None else f", and the key is that of {data}"))
     return 0
 
 
@@ -374,41 +350,21 @@ def main() -> None:
 # -- inside -------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None] | None]:
-    """One line on the terminal that is written over and over; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-
-    def show(stage: str, done: int, total: int) -> None:
-        print(f"\r\x1b[K{stage}: {done:,} of {total:,}", end="", file=sys.stderr, flush=True)
-
-    try:
-        yield show
-    finally:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
-
-def _say(line: str) -> None:
-    print(log.printable(line), flush=True)
-
-
 def _announce(serving: Serving, data: Path, house: House) -> None:
-    _say(f"Glass Tumbler {__version__} - TEST NETWORKS ONLY - folder {data}")
-    _say(f"{'hub':10} {serving.url('hub')}")
+    say(f"Glass Tumbler {__version__} - TEST NETWORKS ONLY - folder {data}")
+    say(f"{'hub':10} {serving.url('hub')}")
     for slug, service in house.services.items():
         line = f"{slug:10} {serving.url(slug)}"
         if service.keyed:
             key = house.vault.first_key(slug)
             line += f"  api_key {key}  secret_key {house.vault.account(key_row(slug, key, 0)).secret}"
-        _say(line)
+        say(line)
     if house.nodes == "real":
         for coin, chain in house.chains.items():
-            _say(f"{'chain':10} {coin}: {chain.node}, block {chain.tip()[0]}")
+            say(f"{'chain':10} {coin}: {chain.node}, block {chain.tip()[0]}")
         if house.lightning is not None:
-            _say(f"{'chain':10} lightning: {house.lightning.node}")
-    _say(f"{'lab token':10} {house.vault.lab_token}")
+            say(f"{'chain':10} lightning: {house.lightning.node}")
+    say(f"{'lab token':10} {house.vault.lab_token}")
 
 
 def _tables(config: Path | None, data: Path) -> dict[str, Any]:
@@ -438,7 +394,7 @@ def _laboratory(
 
     def open_house() -> House:
         remember_nodes(data, nodes)
-        opened.append(House(data, vault, RealClock(), None, tables, record, nodes=nodes, say=_say))
+        opened.append(House(data, vault, RealClock(), None, tables, record, nodes=nodes, say=say))
         remember(data, store)
         opened[0].start()
         return opened[0]

@@ -7,7 +7,7 @@ A chain adds who judges: see `_accept`. Readers hold `_lock`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 
 from glasstumbler.chains import blocks, kernel, rules, signing
@@ -75,6 +75,11 @@ class UtxoBook:
             with self._lock:
                 self._remember(found)
         return found
+
+    def raw_blocks(self) -> Iterator[bytes]:
+        """The active chain's, the first one first, in the consensus serialisation."""
+        for logged in self._log.chain():
+            yield logged.raw
 
     def mempool(self) -> Collection[str]:
         """A tuple that is made once after each change: safe to keep and to walk through."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from glasstumbler.chains.base import Block, Chain, Outpoint, Tx
 from glasstumbler.chains.eth_format import read_transfer
+from glasstumbler.chains.utxo_book import UtxoBook
 from glasstumbler.errors import BadAddress, RecordError
 from glasstumbler.store.records import Records
 
@@ -38,6 +39,16 @@ def blocks(chain: Chain) -> Iterator[Block]:
         if block_hash is None:
             raise RecordError(None, f"the {chain.coin} chain was reorganised while it was read")
         yield chain.block(block_hash)
+
+
+def raw_blocks(chains: Mapping[str, Chain]) -> list[dict[str, Any]]:
+    """Rows of schemas.RAW_BLOCK, of the chains that have such blocks."""
+    return [
+        {"coin": coin, "height": height, "raw": raw}
+        for coin, chain in chains.items()
+        if isinstance(chain, UtxoBook)
+        for height, raw in enumerate(chain.raw_blocks())
+    ]
 
 
 class _Flow(NamedTuple):

@@ -184,6 +184,12 @@ PRICE = _schema(
     _column("quote", _TEXT, "coin that it is priced in"),
     _column("price", pa.float64(), "quote for one base"),
 )
+RAW_BLOCK = _schema(
+    "Blocks of the active chains of btc, bch and ltc as nodes have them, in datasets of signed simulations.",
+    _COIN,
+    _column("height", _INT, "of the block"),
+    _column("raw", pa.large_binary(), "the consensus serialisation"),
+)
 OWNER = _schema(
     "Who owns the addresses of the background economy, and those that customers were paid at.",
     _COIN,
@@ -214,5 +220,5 @@ ANSWERS: Final = {
     "wallet_truth": WALLET_TRUTH,
     "service_policy": SERVICE_POLICY,
 }
-MORE: Final = {"observer": {"price": PRICE}, "answers": {"owner": OWNER, "split": SPLIT}}
+MORE: Final = {"observer": {"price": PRICE, "raw_block": RAW_BLOCK}, "answers": {"owner": OWNER, "split": SPLIT}}
 """Tables of simulations only."""

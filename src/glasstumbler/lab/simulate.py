@@ -22,7 +22,7 @@ from glasstumbler.clock import VirtualClock
 from glasstumbler.engine import price
 from glasstumbler.errors import NoFunds, SettingsError, StoreError
 from glasstumbler.house import House
-from glasstumbler.lab import card, dataset
+from glasstumbler.lab import card, dataset, observed
 from glasstumbler.lab.background import Signing
 from glasstumbler.lab.door import Direct
 from glasstumbler.lab.driver import TICK, Driver, State
@@ -206,6 +206,7 @@ def _export(
 
     def more(rows: Rows) -> Rows:
         found = {"owner": _owners(economies, rows), "split": splits(rows["order"], scenario, orders, zero)}
+        found["raw_block"] = observed.raw_blocks(house.chains)
         return found | ({"price": _prices(driver, scenario, zero)} if scenario.services.xmrto else {})
 
     with house.store.snapshot() as records:

@@ -56,6 +56,13 @@ class Dataset:
             raise DatasetError(f"{path} has other columns than this program's: {', '.join(table.schema.names)}")
         return _frame(table)
 
+    def more(self, name: str) -> Path | None:
+        """The file of a table of schemas.MORE, such as `answers/owner`, checked; None if the dataset has none."""
+        if f"{name}.parquet" not in self.manifest["files"]:
+            return None
+        _check(self.folder, f"{name}.parquet", self.manifest["files"])
+        return self.folder / f"{name}.parquet"
+
     @cached_property
     def orders(self) -> pl.DataFrame:
         """The order table, with its row number as the column `order`."""
@@ -72,11 +79,15 @@ class Dataset:
         return links.join(rows, on=keys, how="left", maintain_order="left").select(LINK_TRUTH.names)
 
     @cached_property
+    def names(self) -> pl.DataFrame:
+        """Of addresses that their chains show: coin, address (number), name."""
+        return _frame(pq.read_table(self.folder / "observer" / "address.parquet", columns=["coin", "address", "name"]))
+
+    @cached_property
     def wallets(self) -> pl.DataFrame:
         """Addresses of services that their chains show: coin, address (number), service, branch."""
-        names = _frame(pq.read_table(self.folder / "observer" / "address.parquet", columns=["coin", "address", "name"]))
         known = self.answers("wallet_truth").rename({"address": "name"})
-        found = known.join(names, on=["coin", "name"], how="inner", maintain_order="left")
+        found = known.join(self.names, on=["coin", "name"], how="inner", maintain_order="left")
         return found.select("coin", "address", "service", "branch")
 
 

@@ -1,0 +1,47 @@
+"""The commands of the lab: datasets made, given away, scored. What they need is loaded when they run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from glasstumbler.terminal import progress, say
+
+
+def simulate(
+    scenario: Annotated[str, Parameter(help="A TOML file, or the name of a ready scenario.")],
+    /,
+    *,
+    orders: Annotated[int, Parameter(help="How many.")],
+    out: Annotated[Path, Parameter(help="Folder for the dataset; a run that was broken off goes on there.")],
+    seed: Annotated[int, Parameter(help="Same seed, same bytes.")] = 1,
+    mode: Annotated[Literal["signed"], Parameter(help="signed: every transaction is one that nodes take.")] = "signed",
+) -> int:
+    """Drive customers of the services through a scenario, without HTTP, and write the dataset with its answer key."""
+    from glasstumbler.lab.scenario import load
+    from glasstumbler.lab.simulate import simulate as run
+
+    with progress() as show:
+        done = run(Path(scenario).stem, load(scenario), orders, seed, out, show)
+    say(f"{out}: {done.orders} orders in {done.blocks} blocks, {done.seconds / 86_400:.1f} days")
+    if done.refused or done.unpaid:
+        say(f"{done.refused} orders refused by their service, {done.unpaid} deposits for which nobody had coins")
+    say(f"manifest {done.manifest}")
+    return 0
+
+
+def export(
+    dataset: Annotated[Path, Parameter(help="Folder of a dataset.")],
+    /,
+    *,
+    form: Annotated[str, Parameter(name="--as", help="elliptic, amlworld, tagpack or blk; docs/exports.md.")],
+    out: Annotated[Path, Parameter(help="A new folder.")],
+) -> int:
+    """Write a dataset in a shape that other people's tools read."""
+    from glasstumbler.lab.exports.formats import export as write
+
+    for path in write(dataset, form, out):
+        say(f"{path} {path.stat().st_size:,} bytes")
+    return 0
