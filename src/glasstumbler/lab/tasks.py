@@ -32,6 +32,7 @@ MOST_LESSONS: Final = 10_000
 SLOT: Final = 600
 """Seconds between two prices of T6's feed."""
 _TABLES: Final = [f"observer/{name}" for name in schemas.OBSERVER] + [f"answers/{name}" for name in schemas.ANSWERS]
+_MORE: Final = {f"{folder}/{name}": schema for folder, more in schemas.MORE.items() for name, schema in more.items()}
 
 
 class Dataset:
@@ -41,8 +42,12 @@ class Dataset:
         """DatasetError names what is missing, changed or of another version."""
         self.folder = folder
         self.manifest: Mapping[str, Any] = _manifest(folder)
-        for name in _TABLES:
+        for name in [*_TABLES, *filter(self.has, _MORE)]:
             _check(folder, f"{name}.parquet", self.manifest["files"])
+
+    def has(self, name: str) -> bool:
+        """Whether a table of schemas.MORE is there, such as answers/owner."""
+        return f"{name}.parquet" in self.manifest["files"]
 
     @cached_property
     def public(self) -> Public:
@@ -50,11 +55,13 @@ class Dataset:
 
     def answers(self, name: str) -> pl.DataFrame:
         """A table of schemas.ANSWERS."""
-        path = self.folder / "answers" / f"{name}.parquet"
-        table = pq.read_table(path)
-        if not table.schema.equals(schemas.ANSWERS[name]):
-            raise DatasetError(f"{path} has other columns than this program's: {', '.join(table.schema.names)}")
-        return _frame(table)
+        return _read(self.folder / "answers" / f"{name}.parquet", schemas.ANSWERS[name])
+
+    def more(self, name: str) -> pl.DataFrame:
+        """A table of schemas.MORE, such as answers/owner; no rows if the dataset does not have it."""
+        if not self.has(name):
+            return _frame(_MORE[name].empty_table())
+        return _read(self.folder / f"{name}.parquet", _MORE[name])
 
     def more(self, name: str) -> Path | None:
         """The file of a table of schemas.MORE, such as `answers/owner`, checked; None if the dataset has none."""
@@ -95,6 +102,13 @@ def _frame(table: pa.Table) -> pl.DataFrame:
     found = pl.from_arrow(table)
     assert isinstance(found, pl.DataFrame)
     return found
+
+
+def _read(path: Path, schema: pa.Schema) -> pl.DataFrame:
+    table = pq.read_table(path)
+    if not table.schema.equals(schema):
+        raise DatasetError(f"{path} has other columns than this program's: {', '.join(table.schema.names)}")
+    return _frame(table)
 
 
 def _manifest(folder: Path) -> Mapping[str, Any]:
@@ -144,6 +158,16 @@ def by_time(dataset: Dataset, part: float = 0.5) -> Split:
     created = dataset.orders["created"].to_numpy()
     border = np.quantile(created, part) if len(created) else 0
     return Split(f"time {part:g}", created < border)
+
+
+def by_period(dataset: Dataset) -> Split:
+    """The orders of the period `train` teach: the earlier 60 % at every volume. Datasets that have no answers/split:
+    the earlier half."""
+    if not dataset.has("answers/split"):
+        return by_time(dataset)
+    keys = ["service", "order_id"]
+    period = dataset.orders.join(dataset.more("answers/split"), on=keys, how="left", maintain_order="left")["period"]
+    return Split("period train", (period == "train").fill_null(False).to_numpy())
 
 
 def without(dataset: Dataset, service: str) -> Split:
@@ -245,7 +269,9 @@ def _own(dataset: Dataset, rows: Ints) -> tuple[OwnOrder, ...]:
 
 
 def _prices(dataset: Dataset) -> pa.Table:
-    """What a service that swaps asked for at its public address, noted every SLOT in which it had an order."""
+    """observer/price; without it, what a service that swaps asked for, noted every SLOT in which it had an order."""
+    if dataset.has("observer/price"):
+        return dataset.more("observer/price").select("time", "base", "quote", "price").to_arrow()
     swaps = dataset.orders.filter(pl.col("price").is_not_null())
     feed = swaps.select(
         (pl.col("created") // SLOT * SLOT).alias("time"),
@@ -290,9 +316,9 @@ TRUTHS: Final[Mapping[str, pa.Schema]] = {
 }
 """Columns of a task's truth. T2, T3, T8: orders paid out on the chain of their deposit, T6: on another chain; `amount`
 is what the deposit gave to the payout, base units of payout_coin. T1 and T4: addresses whose owner is known; T4's
-cluster is a number for each service. T5: parts of an output's value; custody is 1 for all that a service made from a
-seed's coins, directly or through its change and sweeps. T7: 1 for an input and an output of one owner, 0 for others,
-in transactions that several known owners signed."""
+cluster is a number for each owner on a chain: services, and those of answers/owner. T5: parts of an output's value;
+custody is 1 for all that a service made from a seed's coins, directly or through its change and sweeps. T7: 1 for an
+input and an output of one owner, 0 for others, in transactions that several known owners signed."""
 _SAME_COIN: Final = pl.col("deposit_coin") == pl.col("payout_coin")
 
 
@@ -308,8 +334,13 @@ def _roles(dataset: Dataset, chosen: Ints) -> pl.DataFrame:
 
 
 def _owners(dataset: Dataset, chosen: Ints) -> pl.DataFrame:
-    number = (pl.col("service").rank("dense") - 1).cast(pl.Int64).alias("cluster")
-    return dataset.wallets.select("coin", "address", number)
+    """Services on each chain, then those of answers/owner; a service's address is nobody else's."""
+    services = dataset.wallets.select("coin", "address", owner="service")
+    others = dataset.more("answers/owner").select("coin", "address", owner=pl.col("owner").cast(pl.String))
+    others = others.join(services, on=["coin", "address"], how="anti", maintain_order="left")
+    kinds = [services.with_columns(kind=pl.lit(0)), others.with_columns(kind=pl.lit(1))]
+    number = pl.struct("kind", "coin", "owner").rank("dense").cast(pl.Int64) - 1
+    return pl.concat(kinds).select("coin", "address", number.alias("cluster"))
 
 
 def _mixed(dataset: Dataset, chosen: Ints) -> pl.DataFrame:
@@ -370,28 +401,23 @@ def _mapped(dataset: Dataset, chosen: Ints) -> pl.DataFrame:
     owners = _owners(dataset, chosen)
     parts = [_joint(dataset, str(coin), rows) for (coin,), rows in sorted(owners.group_by("coin"))]
     kinds = {"coin": pl.String, "tx": pl.Int64, "place": pl.Int32, "vout": pl.Int32, "score": pl.Float64}
-    return pl.DataFrame([row for part in parts for row in part], schema=kinds, orient="row")
+    return pl.concat([pl.DataFrame(schema=kinds), *(part.cast(kinds) for part in parts)])  # type: ignore[arg-type]
 
 
-def _joint(dataset: Dataset, coin: str, owners: pl.DataFrame) -> list[tuple[str, int, int, int, float]]:
+def _joint(dataset: Dataset, coin: str, owners: pl.DataFrame) -> pl.DataFrame:
     graph = dataset.public.graph(coin)
     owner = np.full(graph.addresses + 1, -1, np.int64)  # the last: outputs without an address
     owner[owners["address"].to_numpy()] = owners["cluster"].to_numpy()
     signer, payee = owner[graph.input_address], owner[graph.address]
     differs = signer != signer[graph.first_input[graph.tx_of_input]]
     shared = np.setdiff1d(graph.tx_of_input[differs], graph.tx_of_input[signer == -1])
-    return [
-        (
-            coin,
-            int(tx),
-            place,
-            vout,
-            float(signer[graph.first_input[tx] + place] == payee[graph.first_output[tx] + vout]),
-        )
-        for tx in shared
-        for place in range(graph.first_input[tx + 1] - graph.first_input[tx])
-        for vout in range(graph.first_output[tx + 1] - graph.first_output[tx])
-    ]
+    outputs = graph.first_output[shared + 1] - graph.first_output[shared]
+    pairs = (graph.first_input[shared + 1] - graph.first_input[shared]) * outputs
+    which = np.repeat(np.arange(len(shared)), pairs)
+    place, vout = np.divmod(np.arange(len(which)) - np.repeat(np.cumsum(pairs) - pairs, pairs), outputs[which])
+    tx = shared[which]
+    same = signer[graph.first_input[tx] + place] == payee[graph.first_output[tx] + vout]
+    return pl.DataFrame({"coin": [coin] * len(tx), "tx": tx, "place": place, "vout": vout, "score": same})
 
 
 _TRUE: Final[Mapping[str, Callable[[Dataset, Ints], pl.DataFrame]]] = {

@@ -1,0 +1,78 @@
+"""Intervals by resampling: how far a score would move, had other orders been drawn.
+
+Every score here is a function of sums over units (orders, owners, transactions, cases): a resample is a weighted sum.
+Percentile bootstrap: as many units as there are, drawn with replacement, RESAMPLES times; the interval holds the middle
+95 % of the scores. More than MOST units are first put into MOST groups at random, which are resampled in their place:
+sums of many draw the same interval, at a cost that does not grow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from glasstumbler.lab.public import Ints
+
+Floats = npt.NDArray[np.float64]
+RESAMPLES: Final = 1000
+LEVEL: Final = 0.95
+SEED: Final = 1
+MOST: Final = 4096
+
+
+class Score(NamedTuple):
+    """None: not defined (nothing to divide by); for the interval also: fewer than two units."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+Measure = Callable[[Floats], Floats]
+"""[..., parts] to [...]; NaN where it is not defined."""
+
+
+def scored(parts: Floats, measure: Measure) -> Score:
+    """`parts` [units, parts]: what each unit adds to the sums that `measure` is a function of."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = float(measure(parts.sum(0)))
+        if np.isnan(value) or len(parts) < 2:
+            return Score(None if np.isnan(value) else value, None, None)
+        return Score(value, *middle(measure(weights(min(len(parts), MOST)) @ grouped(parts))))
+
+
+def middle(drawn: Floats) -> tuple[float | None, float | None]:
+    """Ends of the middle LEVEL of what was drawn; what is not defined is left out."""
+    known = drawn[~np.isnan(drawn)]
+    if not len(known):
+        return None, None
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+@lru_cache(maxsize=4)
+def weights(units: int) -> Floats:
+    """[RESAMPLES, units]: how often each was drawn."""
+    drawn = np.random.default_rng(SEED).integers(0, units, (RESAMPLES, units))
+    drawn += np.arange(RESAMPLES)[:, None] * units
+    return np.bincount(drawn.ravel(), minlength=RESAMPLES * units).reshape(RESAMPLES, units).astype(np.float64)
+
+
+def group_of(units: int) -> Ints:
+    """By unit: its group, of which there are MOST at most; groups of the same size, at random."""
+    if units <= MOST:
+        return np.arange(units)
+    return np.random.default_rng(SEED).permutation(units) % MOST
+
+
+def grouped(parts: Floats) -> Floats:
+    """Sums of the parts, by group."""
+    if len(parts) <= MOST:
+        return parts
+    group = group_of(len(parts))
+    columns = [np.bincount(group, column, MOST) for column in parts.T]
+    return np.stack(columns, 1)

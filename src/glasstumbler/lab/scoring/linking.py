@@ -1,0 +1,299 @@
+"""How well links name the payouts of orders: T2, T3, T6 and T8.
+
+What a method says of an order's deposits is one list of candidates; of a payout that it names for several of them the
+best score counts. Ranks are expected ranks: candidates of one score stand in random order. A payout that is not named
+is not found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from glasstumbler.lab.methods.compiled import compiled
+from glasstumbler.lab.public import Flags, Ints
+from glasstumbler.lab.scoring.bootstrap import Floats, Measure
+
+NO_ORDER: Final = -1
+"""A deposit that is no order's: what is named for it is wrong."""
+NOT_SCORED: Final = -2
+"""Of an order that the method was told of, or that is not asked for: what is named for it does not count."""
+SPREAD: Final = 0.01
+"""Part of a claim that is taken as spread over all the service's payouts, so that no surprise is infinite."""
+
+
+class Key(NamedTuple):
+    """The true answer. Outputs of all chains are numbered together."""
+
+    order_of: Ints
+    """By output: the order that it is a deposit of; NO_ORDER, NOT_SCORED."""
+    first: Ints
+    """Payouts of order i are payouts[first[i]:first[i + 1]], each once."""
+    payouts: Ints
+    share: Floats
+    """Of the order's value, by payout."""
+    several: Flags
+    """By order: it has more than one deposit."""
+    choice: Floats
+    """By order: payouts that its service made on that chain, all orders together."""
+
+    @property
+    def orders(self) -> int:
+        return len(self.first) - 1
+
+
+class Named(NamedTuple):
+    """Links that a method named, in the numbers of a Key."""
+
+    deposit: Ints
+    payout: Ints
+    score: Floats
+
+
+PARTS: Final = 19
+"""Numbers that an order adds:"""
+ORDERS, HIT_1, HIT_5, HIT_20, RECIPROCAL, SET_F1, VALUE, NAMED, CLAIMED, LOG_SET = range(10)
+"""`LOG_SET`: bits, of those CLAIMED."""
+SQUARES, PAIRS, SURPRISE, EDGES, RIGHT, TRUE, FIRST_EDGES, FIRST_RIGHT, GAIN = range(10, PARTS)
+"""`FIRST_EDGES`: those that share an order's best score; GAIN is left to who compares."""
+
+
+class Judged(NamedTuple):
+    parts: Floats
+    """[order, PARTS]"""
+    stray: Ints
+    """Links for deposits that are no order's, by deposit."""
+    right: Ints
+    """By link: 1 right, 0 wrong, -1 does not count."""
+
+
+def judge(named: Named, key: Key) -> Judged:
+    order = key.order_of[named.deposit]
+    first, rows = _by_order(order, key.orders)
+    right = np.full(len(order), -1)
+    right[order == NO_ORDER] = 0
+    parts = np.zeros((key.orders, PARTS))
+    _judge(first, rows, named.payout, named.score, *key[1:], parts, right)
+    stray = np.unique(named.deposit[order == NO_ORDER], return_counts=True)[1]
+    return Judged(parts, stray, right)
+
+
+@compiled
+def _by_order(order: Ints, orders: int) -> tuple[Ints, Ints]:
+    """Where each order's links begin, and their rows, order by order."""
+    first = np.zeros(orders + 1, np.int64)
+    for row in range(len(order)):
+        if order[row] >= 0:
+            first[order[row] + 1] += 1
+    for one in range(orders):
+        first[one + 1] += first[one]
+    place, rows = first[:-1].copy(), np.empty(first[-1], np.int64)
+    for row in range(len(order)):
+        if order[row] >= 0:
+            rows[place[order[row]]] = row
+            place[order[row]] += 1
+    return first, rows
+
+
+@compiled
+def _judge(
+    first: Ints,
+    rows: Ints,
+    payout: Ints,
+    score: Floats,
+    true_first: Ints,
+    true_payouts: Ints,
+    share: Floats,
+    several: Flags,
+    choice: Floats,
+    parts: Floats,
+    right: Ints,
+) -> None:
+    for order in range(len(true_first) - 1):
+        mine = rows[first[order] : first[order + 1]]
+        start, wanted = true_first[order], true_first[order + 1] - true_first[order]
+        best = np.full(wanted, -np.inf)
+        for row in mine:
+            right[row] = 0
+            for place in range(wanted):
+                if payout[row] == true_payouts[start + place]:
+                    right[row] = 1
+                    best[place] = max(best[place], score[row])
+        if several[order] and len(mine) > 1:
+            mine = _best_of_each(mine, payout, score)
+        _ranks(mine, score, best, share[start : start + wanted], parts[order])
+        _claims(mine, score, right, best, choice[order], parts[order])
+        _edges(mine, score, right, parts[order])
+        parts[order, TRUE] = wanted
+
+
+@compiled
+def _best_of_each(mine: Ints, payout: Ints, score: Floats) -> Ints:
+    """One row for each payout: that of its best score."""
+    sorted_ = mine[np.argsort(payout[mine], kind="mergesort")]
+    kept = 0
+    for row in sorted_:
+        if kept and payout[sorted_[kept - 1]] == payout[row]:
+            if score[row] > score[sorted_[kept - 1]]:
+                sorted_[kept - 1] = row
+        else:
+            sorted_[kept] = row
+            kept += 1
+    return sorted_[:kept]
+
+
+@compiled
+def _ranks(mine: Ints, score: Floats, best: Floats, share: Floats, part: Floats) -> None:
+    """hit@1, 5, 20; reciprocal rank; and the set of as many as there are payouts: F1 and value."""
+    wanted = len(best)
+    part[ORDERS] = 1
+    top = best.max()
+    if top == -np.inf:
+        return
+    above, level = 0, 0
+    for row in mine:
+        above += score[row] > top
+        level += score[row] == top
+    ties = 0
+    for place in range(wanted):
+        ties += best[place] == top
+    part[HIT_1] = _hit(above, level, ties, 1)
+    part[HIT_5] = _hit(above, level, ties, 5)
+    part[HIT_20] = _hit(above, level, ties, 20)
+    part[RECIPROCAL] = _reciprocal(above, level, ties)
+    expected = 0.0
+    for place in range(wanted):
+        if best[place] > -np.inf:
+            before, same = 0, 0
+            for row in mine:
+                before += score[row] > best[place]
+                same += score[row] == best[place]
+            chance = min(max(wanted - before, 0) / same, 1.0)
+            expected += chance
+            part[VALUE] += chance * share[place]
+    part[SET_F1] = 2 * expected / (min(len(mine), wanted) + wanted)
+
+
+@compiled
+def _hit(above: int, level: int, ties: int, cut: int) -> float:
+    """That one of `ties`, at random among `level` places after `above`, is among the first `cut`."""
+    free = cut - above
+    if free <= 0:
+        return 0.0
+    missed = 1.0
+    for drawn in range(min(free, level)):
+        missed *= max(level - ties - drawn, 0) / (level - drawn)
+    return 1.0 - missed
+
+
+@compiled
+def _reciprocal(above: int, level: int, ties: int) -> float:
+    """Expected 1 / rank of the first of them."""
+    found, missed = 0.0, 1.0
+    for drawn in range(level - ties + 1):
+        found += missed * ties / (level - drawn) / (above + drawn + 1)
+        missed *= (level - ties - drawn) / (level - drawn)
+    return found
+
+
+@compiled
+def _claims(mine: Ints, score: Floats, right: Ints, best: Floats, choice: float, part: Floats) -> None:
+    """Scores as probabilities. The claim is a distribution over payouts: scores by the number of true payouts, or by
+    their sum if that is more; the rest lies on unnamed ones, none likelier than the least that is named."""
+    wanted, total, least = len(best), 0.0, np.inf
+    for row in mine:
+        total += score[row]
+        if score[row] > 0:
+            least = min(least, score[row])
+        part[SQUARES] += (score[row] - right[row]) ** 2
+    unnamed = 0
+    for place in range(wanted):
+        unnamed += best[place] == -np.inf
+    part[SQUARES] += unnamed
+    part[PAIRS] = len(mine) + unnamed
+    whole = max(total, float(wanted))
+    rest = max(1 - total / whole, 0.0)
+    left = max(choice - len(mine), 1.0)
+    for place in range(wanted):
+        claimed = max(best[place], 0.0) / whole if best[place] > -np.inf else rest / left
+        part[SURPRISE] -= np.log2((1 - SPREAD) * claimed + SPREAD / choice) / wanted
+    if total <= 0:
+        return
+    part[CLAIMED] = 1
+    for row in mine:
+        if score[row] > 0:
+            part[LOG_SET] -= score[row] / whole * np.log2(score[row] / whole)
+    if rest > 0:
+        part[LOG_SET] -= rest * np.log2(min(least / whole, rest))
+    part[LOG_SET] -= np.log2(wanted)
+
+
+@compiled
+def _edges(mine: Ints, score: Floats, right: Ints, part: Floats) -> None:
+    top = -np.inf
+    part[NAMED] = len(mine) > 0
+    for row in mine:
+        top = max(top, score[row])
+        part[EDGES] += 1
+        part[RIGHT] += right[row]
+    for row in mine:
+        if score[row] == top:
+            part[FIRST_EDGES] += 1
+            part[FIRST_RIGHT] += right[row]
+
+
+# -- measures ---------------------------------------------------------------------------------------------------------
+
+
+def ratio(top: int, bottom: int) -> Measure:
+    return lambda sums: sums[..., top] / sums[..., bottom]
+
+
+def f1(named: int, right: int) -> Measure:
+    return lambda sums: 2 * sums[..., right] / (sums[..., named] + sums[..., TRUE])
+
+
+def _effective(sums: Floats) -> Floats:
+    found: Floats = 2 ** (sums[..., LOG_SET] / sums[..., CLAIMED])
+    return found
+
+
+Measures = Mapping[str, Measure]
+RANKS: Final[Measures] = {
+    "hit@1": ratio(HIT_1, ORDERS),
+    "hit@5": ratio(HIT_5, ORDERS),
+    "hit@20": ratio(HIT_20, ORDERS),
+    "MRR": ratio(RECIPROCAL, ORDERS),
+    "set F1": ratio(SET_F1, ORDERS),
+    "value recall": ratio(VALUE, ORDERS),
+    "coverage": ratio(NAMED, ORDERS),
+}
+CLAIMS: Final[Measures] = {"Brier": ratio(SQUARES, PAIRS), "anonymity set": _effective}
+"""Of methods whose scores are probabilities."""
+MATCHES: Final[Measures] = {
+    "precision": ratio(RIGHT, EDGES),
+    "recall": ratio(RIGHT, TRUE),
+    "F1": f1(EDGES, RIGHT),
+    "coverage": ratio(NAMED, ORDERS),
+}
+BITS: Final[Measures] = {"bits gained": ratio(GAIN, ORDERS)}
+FIRST_F1: Final = f1(FIRST_EDGES, FIRST_RIGHT)
+
+
+class Bins(NamedTuple):
+    claimed: Floats
+    true: Floats
+    links: Ints
+
+
+def calibration(score: Floats, right: Ints, bins: int = 10) -> Bins:
+    """Links by what was claimed of them, in equal steps from 0 to 1: mean claim and share that was right. Steps without
+    links are left out, as are links that do not count."""
+    counts = right >= 0
+    step = np.minimum((score[counts] * bins).astype(np.int64), bins - 1)
+    many = np.bincount(step, minlength=bins)
+    some = many > 0
+    claimed = np.bincount(step, score[counts], bins)[some] / many[some]
+    return Bins(claimed, np.bincount(step, right[counts], bins)[some] / many[some], many[some])
