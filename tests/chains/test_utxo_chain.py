@@ -164,6 +164,28 @@ def test_a_receiver_that_builds_on_payments_does_not_stop_the_faucet() -> None:
     chain.close()
 
 
+@pytest.mark.parametrize("mined", [False, True])
+def test_payments_of_its_own_that_come_back_from_outside_do_not_stop_the_faucet(mined: bool) -> None:
+    """A reorganisation forgets payments, the faucet reckons with their coins again, and somebody still has them."""
+    chain = opened("btc")
+    address = chain.fresh_address()
+    txids = [chain.pay(address, 100_000) for _ in range(150)]
+    lost = [tx for txid in txids[::2] if (tx := chain.transaction(txid)) is not None]
+    chain.mine()
+    chain.reorg(1, [tx.txid for tx in lost])
+    for tx in lost:
+        chain.broadcast(tx.raw)
+    if mined:
+        chain.mine()
+    for _ in range(600):
+        chain.pay(address, 100_000)
+    chain.mine()
+    for _ in range(600):
+        chain.pay(address, 100_000)
+    check(chain)
+    chain.close()
+
+
 # Blocks
 
 

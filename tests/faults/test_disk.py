@@ -17,6 +17,11 @@ from tests.faults.server import Server
 pytestmark = pytest.mark.timeout(900)
 MEGABYTES = 120
 """The consensus engine alone sets 17 aside."""
+LIMIT = 512 * 1024
+"""Bytes of a file: less than the record's log soon has, more than the consensus engine writes to one meanwhile, which
+ends the process when a write fails."""
+PATIENCE = 60
+"""Seconds in which an order must be asked for, on a machine that does much else."""
 LAYOUTS = {
     "everything": ("small/data", "small/data/record.db"),
     "the record only": ("data", "small/record.db"),
@@ -41,8 +46,10 @@ def test_files_that_must_not_grow(tmp_path: Path) -> None:
     server = Server(tmp_path / "data").ready()
 
     def fault(server: Server, driver: Driver) -> None:
-        largest = max(path.stat().st_size for path in server.folder.glob("record.db*"))
-        limit_files(server.process.pid, largest)
+        limit_files(server.process.pid, LIMIT)
+        end = time.monotonic() + PATIENCE
+        while not driver.history.of("create", "unknown") and time.monotonic() < end:
+            time.sleep(0.1)
         time.sleep(2.5)
         limit_files(server.process.pid, None)
 

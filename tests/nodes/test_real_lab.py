@@ -38,13 +38,16 @@ def alive(pid: int) -> bool:
 
 
 def all_answer(lab: Lab) -> bool:
-    """Every chain's node, the faucet's wallet and the Lightning node that issues invoices."""
+    """Every chain's node, the faucet's wallet, the Lightning node that issues invoices, and a channel to it."""
     chains = lab.hub.get("/lab/v1/chains").json()
     if any("away" in chain for chain in chains):
         return False
     address = {"address": lab.address("xmr"), "amount": "0.01"}
     asked = [lab.hub.post("/lab/v1/chains/xmr/pay", json=address)]
     asked.append(lab.hub.post("/lab/v1/lightning/invoice", json={"amount": "0.001"}))
+    if asked[-1].status_code == 200:
+        invoice = asked[-1].json()["ln_invoice"]
+        asked.append(lab.hub.get("/xmrto/api/v3/xmr2btc/order_ln_check_route/", params={"ln_invoice": invoice}))
     assert all(reply.status_code in (200, 503) for reply in asked), [reply.text for reply in asked]
     return all(reply.status_code == 200 for reply in asked)
 

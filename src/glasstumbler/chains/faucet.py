@@ -2,7 +2,8 @@
 can wait at once without building long chains of each other's change.
 
 `purse` holds coins of about one coin each, `vault` the mature coinbases that it is refilled from. `resting` are coins
-with too many waiting ancestors, until the next block.
+until the next block: with too many waiting ancestors, or spent by a payment that a reorganisation made the faucet
+forget and somebody sent again.
 """
 
 from __future__ import annotations
@@ -102,9 +103,7 @@ class Faucet:
         due = len(self._purse) < _LOW
         while due and self._vault and len(self._purse) < _PURSE:
             spend = self._vault.popleft()
-            if self._is_deep(spend):
-                self._resting.append(spend)
-            else:
+            if self._is_free(spend):
                 yield self._split(spend)
 
     def _split(self, spend: Spend) -> Signed:
@@ -119,10 +118,15 @@ class Faucet:
         for store in small_first if amount < COIN * 2 else small_first[::-1]:
             for _ in range(min(len(store), _MOST_INPUTS)):
                 spend = store.popleft()
-                if self._is_deep(spend):
-                    self._resting.append(spend)
-                else:
+                if self._is_free(spend):
                     yield spend
+
+    def _is_free(self, spend: Spend) -> bool:
+        """If not it rests, or is let go of when it is no coin any more."""
+        if self._mempool.spender(spend.outpoint) is None and not self._is_deep(spend):
+            return self._mempool.has(spend.outpoint)
+        self._resting.append(spend)
+        return False
 
     def _is_deep(self, spend: Spend) -> bool:
         waiting = spend.outpoint.txid in self._mempool.entries

@@ -132,6 +132,10 @@ class Mempool:
         """Txid of the waiting transaction that spends it."""
         return self._spenders.get(outpoint)
 
+    def has(self, outpoint: Outpoint) -> bool:
+        """Whether it is a coin of the chain, or an output of what waits."""
+        return outpoint in self._view.coins or outpoint.txid in self.entries
+
     def ancestors(self, txids: Collection[str]) -> set[str]:
         """These and all that they build on, among the waiting."""
         found = set(txids)

@@ -65,6 +65,7 @@ def _open(lab: LndNode, payer: LndNode, faucet: Faucet) -> None:
         faucet.mine(_DEEP)
     for node in (lab, payer):
         _wait(node, "has its channels up", partial(_is_up, node))
+    _wait(payer, "finds ways over its channels", partial(_finds_ways, payer, lab))
 
 
 def _begun(lab: LndNode, payer: LndNode, capacity: int) -> bool:
@@ -94,6 +95,18 @@ def _has_channels(node: LndNode, other: LndNode, count: int) -> bool:
 
 def _is_up(node: LndNode) -> bool:
     return all(channel.active for channel in node.channels())
+
+
+def _finds_ways(payer: LndNode, lab: LndNode) -> bool:
+    """A new channel is up some moments before it stands in the graph in which LND looks for ways."""
+    try:
+        edges = [payer.ask(f"/v1/graph/edge/{number}") for number in _between(payer, lab)]
+    except NodeAnswer as error:
+        if "edge not found" not in error.text:
+            raise
+        return False
+    own = ("node1_policy" if edge["node1_pub"] == payer.key else "node2_policy" for edge in edges)
+    return all(edge.get(policy) for edge, policy in zip(edges, own, strict=True))
 
 
 def _pending(lab: LndNode, payer: LndNode) -> bool:
