@@ -63,13 +63,6 @@ class Dataset:
             return _frame(_MORE[name].empty_table())
         return _read(self.folder / f"{name}.parquet", _MORE[name])
 
-    def more(self, name: str) -> Path | None:
-        """The file of a table of schemas.MORE, such as `answers/owner`, checked; None if the dataset has none."""
-        if f"{name}.parquet" not in self.manifest["files"]:
-            return None
-        _check(self.folder, f"{name}.parquet", self.manifest["files"])
-        return self.folder / f"{name}.parquet"
-
     @cached_property
     def orders(self) -> pl.DataFrame:
         """The order table, with its row number as the column `order`."""

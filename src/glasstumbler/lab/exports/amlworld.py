@@ -61,7 +61,8 @@ def _accounts(dataset: Dataset, shown: Sequence[str]) -> pl.DataFrame:
     names = pl.concat([dataset.names, numbers.join(special, how="cross").select("coin", "address", "name")])
     services = dataset.wallets.select("coin", "address", "service").unique(["coin", "address"], keep="first")
     found = names.join(numbers, on="coin").join(services, on=["coin", "address"], how="left")
-    found = found.join(_owners(dataset), on=["coin", "address"], how="left").sort("number", "address")
+    owners = dataset.more("answers/owner").unique(["coin", "address"], keep="first", maintain_order=True)
+    found = found.join(owners, on=["coin", "address"], how="left").sort("number", "address")
     return found.select(
         pl.col("number").alias("coin"),
         "address",
@@ -73,13 +74,6 @@ def _accounts(dataset: Dataset, shown: Sequence[str]) -> pl.DataFrame:
             pl.lit("service ") + pl.col("service"), pl.format("{} #{}", "role", "owner"), pl.lit("unknown")
         ).alias("Entity Name"),
     )
-
-
-def _owners(dataset: Dataset) -> pl.DataFrame:
-    path = dataset.more("answers/owner")
-    kinds = {"coin": pl.String, "address": pl.Int64, "owner": pl.Int64, "role": pl.String}
-    rows = pl.DataFrame(schema=kinds) if path is None else pl.read_parquet(path)
-    return rows.unique(["coin", "address"], keep="first", maintain_order=True)
 
 
 def _members(dataset: Dataset, shown: Sequence[str]) -> pl.DataFrame:

@@ -23,10 +23,9 @@ _AT_ONCE: Final = 64
 
 def write(dataset: Dataset, out: Path) -> None:
     """DatasetError if the dataset keeps no raw blocks."""
-    path = dataset.more("observer/raw_block")
-    if path is None:
+    if not dataset.has("observer/raw_block"):
         raise DatasetError(f"{dataset.folder} has no raw blocks; `simulate --mode signed` keeps them: make it anew")
-    for coin, rows in groupby(_rows(path), key=itemgetter(0)):
+    for coin, rows in groupby(_rows(dataset.folder / "observer" / "raw_block.parquet"), key=itemgetter(0)):
         folder = out / coin
         folder.mkdir()
         _files(folder, (raw for _, raw in rows))
