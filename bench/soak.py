@@ -2,9 +2,9 @@
 
 First the peak: customers on 64 connections order at all five services as fast as they are answered. Then 70 % of that
 rate, each order at its appointed time (a late answer is late by all the time that it kept waiting). All the while some
-deposits are paid, blocks are mined and payouts made. The server's memory is sampled. The chains keep their blocks in
-memory, which grows by what is mined; that part is told apart, from the bytes of the blocks and what such a byte takes
-in a chain by itself, measured here.
+deposits are paid, blocks are mined and payouts made. The server's memory is sampled. The chains of btc, bch and ltc
+keep coins and places of transactions in memory, which grows by what is mined; that part is told apart, from the bytes
+of the blocks and what such a byte takes in a chain by itself, measured here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Texts that people hand in: addresses, invoices, payment URLs, letters, settings.
+"""Texts that people hand in: addresses, invoices, payment URLs, letters, settings, scenarios.
 
 Checksums keep random texts out, so most targets have a second way in, chosen by the first byte, on which the bytes get
 a right checksum (or a signature) before they are read.
@@ -30,6 +30,7 @@ from glasstumbler.errors import (
     SettingsError,
 )
 from glasstumbler.house import HouseSettings
+from glasstumbler.lab import scenario
 from glasstumbler.services import SERVICES
 
 ALL_FORMATS: dict[str, Format] = {**FORMATS, "eth": EthFormat(), "xmr": MoneroFormat()}
@@ -149,10 +150,18 @@ def run_settings(data: bytes) -> None:
         settings.over(kind.settings(), api, f"{slug}.api")
 
 
+def run_scenario(data: bytes) -> None:
+    _file().write_bytes(data)
+    found = scenario.load(str(_file()))
+    for orders in (1, 1000):
+        assert sum(count for _, count, _ in found.days(orders)) == orders
+
+
 TARGETS = {
     "address": Target(run_address, (BadAddress,), 200),
     "invoice": Target(run_invoice, (BadInvoice, NotATestNetwork), 1500),
     "payment_url": Target(run_payment_url, (BadPaymentUrl, BadPaymentRequest), 600),
     "letter": Target(run_letter, (Malformed,), 2000),
     "settings": Target(run_settings, (SettingsError,), 8000),
+    "scenario": Target(run_scenario, (SettingsError,), 8000),
 }

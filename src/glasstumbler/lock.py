@@ -1,4 +1,4 @@
-"""Who serves a folder: one process, or several that share a record; and where its hub is."""
+"""Who has a folder: one process, or several that share a record; and where its hub is."""
 
 from __future__ import annotations
 
@@ -8,12 +8,25 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from glasstumbler.errors import StoreError
 
 _LOCK = "serve.lock"
 _LOOK_SECONDS = 0.1
 """In which a look at the lock, which takes it for a moment, is over."""
+
+
+def exclusive(path: Path) -> IO[str] | None:
+    """The open file while nobody else has it; None if somebody does. Closing it lets go, and so does dying. OSError if
+    it cannot be opened."""
+    file = path.open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
 
 
 @contextmanager

@@ -7,7 +7,6 @@ opened from their logs, which have every block and every transaction that was ac
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import threading
@@ -30,6 +29,7 @@ from glasstumbler.clock import Clock
 from glasstumbler.engine.commands import Route
 from glasstumbler.errors import ChainError, HostGone, StoreError, TransactionRefused
 from glasstumbler.ground import ChainName, Chains
+from glasstumbler.lock import exclusive
 
 PATIENCE = 10.0
 """Seconds in which somebody must have taken over."""
@@ -115,11 +115,8 @@ class Sharing:
                 return True
             if self._closed:
                 raise ChainError("the chains are closed")
-            lock = (self._folder / "host.lock").open("w")
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                lock.close()
+            lock = exclusive(self._folder / "host.lock")
+            if lock is None:
                 return False
             try:
                 self._held = self._open(lock)

@@ -88,11 +88,8 @@ class LndNetwork:
     def paid(self, key: str) -> LightningPayment | None:
         """What became of the payment of this hash; None if it was never tried, or never left its node. PaymentFailed
         if it failed; PaymentWaits while it is on its way."""
-        for alias, node in self._nodes.items():
-            attempt = node.payment(key) if alias != LAB else None
-            if attempt is not None and (told := self._told(alias, key, attempt)) is not None:
-                return told
-        return None
+        outcomes = (self._settled(alias, key) for alias in self._nodes if alias != LAB)
+        return next((told for told in outcomes if told is not None), None)
 
     def pay(self, payer: str, invoice: str, key: str) -> LightningPayment:
         """Pay an invoice from this node. `key` is its payment hash (hex), by which LND knows the payment: asked again,

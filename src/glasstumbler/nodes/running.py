@@ -9,7 +9,6 @@ them over; `close` ends them. One process at a time has the folder, by a lock th
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import shutil
@@ -28,6 +27,7 @@ import msgspec
 
 from glasstumbler import log
 from glasstumbler.errors import NodeAway, SettingsError, StoreError
+from glasstumbler.lock import exclusive
 from glasstumbler.nodes import processes
 from glasstumbler.nodes.endpoint import Endpoint
 from glasstumbler.nodes.processes import Process
@@ -264,14 +264,11 @@ def is_free(port: int) -> bool:
 def _claimed(folder: Path) -> IO[str]:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = (folder / _LOCK).open("a")
+        lock = exclusive(folder / _LOCK)
     except OSError as error:
         raise StoreError(f"cannot use {folder}: {error.strerror}") from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        raise StoreError(f"another process runs the nodes of {folder}") from None
+    if lock is None:
+        raise StoreError(f"another process runs the nodes of {folder}")
     return lock
 
 
