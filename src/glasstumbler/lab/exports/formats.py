@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from glasstumbler.errors import SettingsError, StoreError
-from glasstumbler.lab.exports import amlworld, blk, tagpack
+from glasstumbler.lab.exports import amlworld, blk, elliptic, tagpack
 from glasstumbler.lab.tasks import Dataset
 
 FORMATS: Final[Mapping[str, Callable[[Dataset, Path], None]]] = {
+    "elliptic": elliptic.write,
     "amlworld": amlworld.write,
     "tagpack": tagpack.write,
     "blk": blk.write,
