@@ -9,6 +9,7 @@ GlassTumblerError
 ├── DatasetError               a dataset lacks a table, has other columns, or bytes that its manifest does not know
 ├── MethodError                a tracing method failed, or gave links that cannot be
 ├── ResultsError               a file of scores is missing, damaged or of another version
+├── SparkError                 Spark is not installed, does not start, or a job of it failed
 ├── IllegalTransition          an event that the order's table does not know in this state
 ├── ChainError                 a chain or node failed us
 │   ├── TransactionRefused     not accepted to the mempool: carries a reason code
@@ -89,6 +90,10 @@ class MethodError(GlassTumblerError):
 
 
 class ResultsError(GlassTumblerError):
+    pass
+
+
+class SparkError(GlassTumblerError):
     pass
 
 
