@@ -59,9 +59,9 @@ $(READY): requirements.lock scripts/uv.lock pyproject.toml
 	@touch $(READY)
 
 # Debian packages that tests use: PHP judges the signatures of the bearer services; PostgreSQL keeps records. Tests start a
-# server of their own in a temporary folder; the one that Debian starts is left alone.
+# server of their own in a temporary folder; the one that Debian starts is left alone. Spark runs on Java.
 tools:
-	@sh scripts/debian.sh php-cli:php postgresql:pg_ctlcluster
+	@sh scripts/debian.sh php-cli:php postgresql:pg_ctlcluster openjdk-17-jre-headless:java
 
 # Node software for private test chains: Debian's litecoind and monero; bcash, bcoin and anvil from npm; btcd and LND from
 # Go modules. Tests start it in temporary folders, on loopback.
@@ -71,7 +71,7 @@ nodes:
 # Pins every dependency anew, with hashes and without the names of registries.
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-	  --group dev --group bench pyproject.toml --output-file requirements.lock
+	  --extra spark --group dev --group bench pyproject.toml --output-file requirements.lock
 	echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-emit-index-url - --output-file scripts/uv.lock
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as fn
 
 from glasstumbler.errors import DatasetError
 from glasstumbler.lab import schemas
 from glasstumbler.lab.public import NONE, UNITS
 from glasstumbler.lab.spark.session import Spark
-
-if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
 
 WIDTH: Final = 48
 """Bits of a chain's own numbers."""
@@ -41,18 +41,14 @@ class Chains(NamedTuple):
 
     def coin(self, packed: Column) -> Column:
         """Its chain's name."""
-        from pyspark.sql import functions as F
-
-        names = F.array(*[F.lit(coin) for coin in self.coins])
-        return F.element_at(names, (F.shiftright(packed, WIDTH) + 1).cast("int"))
+        names = fn.array(*[fn.lit(coin) for coin in self.coins])
+        return fn.element_at(names, (fn.shiftright(packed, WIDTH) + 1).cast("int"))
 
     def packed(self, coin: Column, number: Column) -> Column:
         """Null for a coin that is none of these."""
-        from pyspark.sql import functions as F
-
-        names = F.array(*[F.lit(name) for name in self.coins])
-        code = F.nullif(F.array_position(names, coin), F.lit(0)) - 1
-        return F.shiftleft(code.cast("long"), WIDTH) + number
+        names = fn.array(*[fn.lit(name) for name in self.coins])
+        code = fn.nullif(fn.array_position(names, coin), fn.lit(0)) - 1
+        return fn.shiftleft(code.cast("long"), WIDTH) + number
 
 
 def number(packed: Column) -> Column:
@@ -62,54 +58,48 @@ def number(packed: Column) -> Column:
 
 def chains(spark: Spark, folder: Path) -> Chains:
     """`folder` is the dataset's `observer`. DatasetError if a table is missing, or not as schemas.py has it."""
-    from pyspark.sql import functions as F
-
     tables = {name: table(spark, folder, name, schemas.OBSERVER[name]) for name in ("block", "tx", "input", "output")}
-    seen = tables["tx"].select("coin", F.lit(0).alias("inputs"), F.lit(0).alias("hidden"))
-    spent = tables["input"].select("coin", F.lit(1).alias("inputs"), F.isnull("output").cast("int").alias("hidden"))
-    kinds = seen.unionByName(spent).groupBy("coin").agg(F.sum("inputs").alias("inputs"), F.sum("hidden").alias("hidden"))
+    seen = tables["tx"].select("coin", fn.lit(0).alias("inputs"), fn.lit(0).alias("hidden"))
+    spent = tables["input"].select("coin", fn.lit(1).alias("inputs"), fn.isnull("output").cast("int").alias("hidden"))
+    kinds = (
+        seen.unionByName(spent).groupBy("coin").agg(fn.sum("inputs").alias("inputs"), fn.sum("hidden").alias("hidden"))
+    )
     rows = kinds.collect()
     coins = tuple(sorted(row["coin"] for row in rows))
     spending = frozenset(row["coin"] for row in rows if row["inputs"] and not row["hidden"])
     empty = Chains(coins, spending, tables["tx"], tables["tx"], tables["tx"])
-    paid = spark.lay(_paid(empty, tables), "paid")
+    paid = spark.lay(_paid(empty, tables), spark.room("paid"))
     return empty._replace(txs=_txs(empty, tables), paid=paid, signed=_signed(empty, tables))
 
 
 def _txs(chains: Chains, tables: dict[str, DataFrame]) -> DataFrame:
-    from pyspark.sql import functions as F
-
     times = tables["block"].select("coin", "height", "time")
     rows = tables["tx"].join(times, ["coin", "height"])
-    return rows.select(chains.packed(F.col("coin"), F.col("tx")).alias("tx"), "time", "coinbase", "inputs", "outputs")
+    return rows.select(chains.packed(fn.col("coin"), fn.col("tx")).alias("tx"), "time", "coinbase", "inputs", "outputs")
 
 
 def _paid(chains: Chains, tables: dict[str, DataFrame]) -> DataFrame:
-    from pyspark.sql import functions as F
-
     def packed(name: str) -> Column:
-        return chains.packed(F.col("coin"), F.col(name))
+        return chains.packed(fn.col("coin"), fn.col(name))
 
-    units = F.coalesce(*[F.when(F.col("coin") == coin, F.lit(unit)) for coin, unit in UNITS.items()], F.lit(1))
-    whole = F.expr("amount div unit")  # of a decimal(38, 0): exact, and a long
+    units = fn.coalesce(*[fn.when(fn.col("coin") == coin, fn.lit(unit)) for coin, unit in UNITS.items()], fn.lit(1))
+    whole = fn.expr("amount div unit")  # of a decimal(38, 0): exact, and a long
     outputs = tables["output"].withColumn("unit", units.cast("decimal(38,0)"))
     outputs = outputs.select(
         packed("output").alias("output"),
         packed("tx").alias("tx"),
         packed("address").alias("address"),
-        F.coalesce(whole, F.lit(NONE)).alias("amount"),
+        fn.coalesce(whole, fn.lit(NONE)).alias("amount"),
     )
     spent = tables["input"].where("output is not null")
     spent = spent.select(
-        packed("output").alias("output"), packed("tx").alias("spent_by"), F.col("place").alias("spent_place")
+        packed("output").alias("output"), packed("tx").alias("spent_by"), fn.col("place").alias("spent_place")
     )
     return outputs.join(spent, "output", "left")
 
 
 def _signed(chains: Chains, tables: dict[str, DataFrame]) -> DataFrame:
-    from pyspark.sql import functions as F
-
-    tx, account = (chains.packed(F.col("coin"), F.col(name)) for name in ("tx", "account"))
+    tx, account = (chains.packed(fn.col("coin"), fn.col(name)) for name in ("tx", "account"))
     return tables["input"].where("account is not null").select(tx.alias("tx"), "place", account.alias("address"))
 
 

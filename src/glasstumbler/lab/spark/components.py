@@ -10,13 +10,14 @@ edges of a round are laid down as files before the next begins.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+import shutil
+from typing import Final, NamedTuple
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as fn
 
 from glasstumbler.errors import SparkError
 from glasstumbler.lab.spark.session import Spark
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
 
 MOST_ROUNDS: Final = 100
 """A graph of 10**9 nodes needs about ten; beyond this something is broken."""
@@ -34,52 +35,43 @@ class Stars(NamedTuple):
 def components(spark: Spark, pairs: DataFrame) -> Stars:
     """`pairs`: two columns of longs, an edge each, either way round, any number of times; a node without an edge to
     another is in no star."""
-    from pyspark.sql import functions as F
-
     one, other = pairs.columns
-    edges = pairs.where(F.col(one) != F.col(other)).select(
-        F.greatest(one, other).alias("child"), F.least(one, other).alias("parent")
+    edges = pairs.where(fn.col(one) != fn.col(other)).select(
+        fn.greatest(one, other).alias("child"), fn.least(one, other).alias("parent")
     )
-    edges = spark.lay(edges.distinct(), _name(0))
+    room = spark.room("stars")
+    edges = spark.lay(edges.distinct(), room)
     history: list[int] = []
     for turn in range(1, MOST_ROUNDS + 1):
-        least = edges.groupBy("child").agg(F.min("parent").alias("least"))
+        least = edges.groupBy("child").agg(fn.min("parent").alias("least"))
         history.append(_open(edges, least))
         if not history[-1]:
             return Stars(edges, turn, tuple(history))
-        large = spark.lay(_large_star(edges, least), "large-star")
-        least = large.groupBy("child").agg(F.min("parent").alias("least"))
-        edges = spark.lay(_small_star(large, least), _name(turn))
-        spark.drop(_name(turn - 1))
+        before, between, room = room, spark.room("large-star"), spark.room("stars")
+        large = spark.lay(_large_star(edges, least), between)
+        least = large.groupBy("child").agg(fn.min("parent").alias("least"))
+        edges = spark.lay(_small_star(large, least), room)
+        shutil.rmtree(before)
+        shutil.rmtree(between)
     raise SparkError(f"clusters did not come to rest in {MOST_ROUNDS} rounds; open edges by round: {history}")
-
-
-def _name(turn: int) -> str:
-    return f"stars-{turn}"
 
 
 def _open(edges: DataFrame, least: DataFrame) -> int:
     """Edges whose parent has a parent itself, or whose child has a smaller one."""
-    from pyspark.sql import functions as F
-
-    above = least.select(F.col("child").alias("parent"), F.col("least").alias("higher"))
+    above = least.select(fn.col("child").alias("parent"), fn.col("least").alias("higher"))
     loose = edges.join(above, "parent", "left_semi").select("child", "parent")
-    torn = edges.groupBy("child").agg((F.count("*") - 1).alias("more")).where("more > 0")
-    counted = loose.select(F.lit(1).alias("more")).unionByName(torn.select("more"))
-    return int(counted.agg(F.coalesce(F.sum("more"), F.lit(0))).collect()[0][0])
+    torn = edges.groupBy("child").agg((fn.count("*") - 1).alias("more")).where("more > 0")
+    counted = loose.select(fn.lit(1).alias("more")).unionByName(torn.select("more"))
+    return int(counted.agg(fn.coalesce(fn.sum("more"), fn.lit(0))).collect()[0][0])
 
 
 def _large_star(edges: DataFrame, least: DataFrame) -> DataFrame:
     """A number's smallest neighbour is the least of its parents, or itself if it has none."""
-    from pyspark.sql import functions as F
-
-    above = least.select(F.col("child").alias("parent"), "least")
+    above = least.select(fn.col("child").alias("parent"), "least")
     joined = edges.join(above, "parent", "left")
-    return joined.select("child", F.coalesce("least", "parent").alias("parent")).distinct()
+    return joined.select("child", fn.coalesce("least", "parent").alias("parent")).distinct()
 
 
 def _small_star(edges: DataFrame, least: DataFrame) -> DataFrame:
-    from pyspark.sql import functions as F
-
-    torn = edges.join(least, "child").where("parent > least").select(F.col("parent").alias("child"), "least")
-    return least.unionByName(torn).select("child", F.col("least").alias("parent")).distinct()
+    torn = edges.join(least, "child").where("parent > least").select(fn.col("parent").alias("child"), "least")
+    return least.unionByName(torn).select("child", fn.col("least").alias("parent")).distinct()

@@ -40,15 +40,15 @@ class Spark(NamedTuple):
     scratch: Path
     """For what a job lays down between its steps."""
 
-    def lay(self, frame: DataFrame, name: str, *by: str) -> DataFrame:
-        """Written to the scratch folder and read back: the plan behind it is cut off, and memory need not hold it. One
-        folder for each value of the columns `by`."""
-        path = str(self.scratch / name)
-        frame.write.mode("overwrite").partitionBy(*by).parquet(path)
-        return self.session.read.schema(frame.schema).parquet(path)
+    def room(self, name: str) -> Path:
+        """A new folder for one frame."""
+        return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.scratch))
 
-    def drop(self, name: str) -> None:
-        shutil.rmtree(self.scratch / name, ignore_errors=True)
+    def lay(self, frame: DataFrame, room: Path, *by: str) -> DataFrame:
+        """Written to the room and read back: the plan behind it is cut off, and memory need not hold it. One folder for
+        each value of the columns `by`."""
+        frame.write.mode("append").partitionBy(*by).parquet(str(room))
+        return self.session.read.schema(frame.schema).parquet(str(room))
 
 
 @contextmanager
@@ -95,7 +95,8 @@ def _started(master: str, scratch: Path, log: Path, settings: dict[str, str]) ->
     gateway: Any = None
     with _environment(PYSPARK_PYTHON=sys.executable, SPARK_LOCAL_IP=_LOOPBACK), log.open("wb") as out:
         try:
-            gateway = launch_gateway(conf, {"stdout": out, "stderr": subprocess.STDOUT})
+            start: Any = launch_gateway
+            gateway = start(conf, {"stdout": out, "stderr": subprocess.STDOUT})
             context = SparkContext(conf=conf, gateway=gateway)
             try:
                 yield SparkSession(context)
@@ -131,7 +132,9 @@ def _environment(**values: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-_CAUSE: Final = re.compile(r"^(?:Caused by: |Exception in thread .*? )?([\w.$]+(?:Error|Exception)): (.*)$", re.MULTILINE)
+_CAUSE: Final = re.compile(
+    r"^(?:Caused by: |Exception in thread .*? )?([\w.$]+(?:Error|Exception)): (.*)$", re.MULTILINE
+)
 
 
 def _cause(error: str, log: Path) -> str:
