@@ -58,10 +58,11 @@ $(READY): requirements.lock scripts/uv.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
-# Debian packages that tests use: PHP judges the signatures of the bearer services; PostgreSQL keeps records. Tests start a
-# server of their own in a temporary folder; the one that Debian starts is left alone. Spark runs on Java.
+# Debian packages that tests use: PHP judges the signatures of the bearer services; PostgreSQL keeps records; Spark runs on
+# Java; Chromium shows the report. Tests start a server of their own in a temporary folder; the one that Debian starts is
+# left alone.
 tools:
-	@sh scripts/debian.sh php-cli:php postgresql:pg_ctlcluster openjdk-17-jre-headless:java
+	@sh scripts/debian.sh php-cli:php postgresql:pg_ctlcluster openjdk-17-jre-headless:java chromium
 
 # Node software for private test chains: Debian's litecoind and monero; bcash, bcoin and anvil from npm; btcd and LND from
 # Go modules. Tests start it in temporary folders, on loopback.

@@ -49,6 +49,7 @@ keys = App(name="keys", help="API keys of a service: add, list, block.")
 app.command(keys)
 app.command(cli_lab.simulate)
 app.command(cli_lab.export)
+app.command(cli_lab.report)
 
 Slug = Annotated[str, Parameter(help="bestmixer, btcmix, coinjoin or whir; the swap has no keys.")]
 Folder = Annotated[Path, Parameter(help="Folder of the record, the chains and the secret.")]

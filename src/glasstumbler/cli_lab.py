@@ -45,3 +45,22 @@ def export(
     for path in write(dataset, form, out):
         say(f"{path} {path.stat().st_size:,} bytes")
     return 0
+
+
+def report(
+    dataset: Annotated[Path, Parameter(help="Folder of a dataset.")],
+    /,
+    *,
+    scores: Annotated[Path, Parameter(help="The results.json that `score` wrote of it.")],
+    out: Annotated[Path, Parameter(help="The page: one HTML file, whole in itself.")] = Path("report.html"),
+    figures: Annotated[Path | None, Parameter(help="Folder for every figure as SVG and PNG.")] = None,
+) -> int:
+    """Show the scores of a dataset as one page: tables, curves, volumes, delays and fees, one order traced."""
+    from glasstumbler.lab.reporting.make import report as make
+
+    with progress() as show:
+        done = make(dataset, scores, out, figures, show)
+    say(f"{done.page} {done.page.stat().st_size:,} bytes")
+    if figures is not None:
+        say(f"{figures}: {len(done.figures)} files")
+    return 0
