@@ -6,7 +6,7 @@ What belongs to a transaction lies together: its outputs are `first_output[tx]` 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -34,7 +34,7 @@ class Graph:
     """One chain."""
 
     def __init__(self, coin: str, tables: Mapping[str, pa.Table]) -> None:
-        """`tables`: those of schemas.OBSERVER, with the rows of this coin only."""
+        """`tables`: those of schemas.OBSERVER, or what _COLUMNS has of them, with the rows of this coin only."""
         self.coin, self.unit = coin, UNITS.get(coin, 1)
         txs, inputs, outputs, blocks = (tables[name] for name in ("tx", "input", "output", "block"))
         self.height: Shorts = _numbers(txs["height"]).astype(np.int32)
@@ -100,12 +100,14 @@ class Graph:
 
 
 class Public:
-    """What anyone can see of a dataset."""
+    """What anyone can see of a dataset. A chain's tables are read when it is asked for, and only what a Graph needs."""
 
     def __init__(self, folder: Path) -> None:
         """`folder` is the dataset's `observer`. DatasetError if a table is missing, or not as schemas.py has it."""
-        self._tables = {name: _read(folder, name, schema) for name, schema in schemas.OBSERVER.items()}
-        self.coins: tuple[str, ...] = tuple(pc.unique(self._tables["tx"]["coin"]).to_pylist())
+        self._folder = folder
+        for name, schema in schemas.OBSERVER.items():
+            _check(folder, name, schema)
+        self.coins: tuple[str, ...] = tuple(pc.unique(_read(folder, "tx", ["coin"])["coin"]).to_pylist())
         self._graphs: dict[str, Graph] = {}
 
     def graph(self, coin: str) -> Graph:
@@ -113,30 +115,45 @@ class Public:
         if coin not in self.coins:
             raise DatasetError(f"the dataset has no chain of {coin}; it has {', '.join(self.coins)}")
         if coin not in self._graphs:
-            self._graphs[coin] = Graph(coin, {name: _of_coin(table, coin) for name, table in self._tables.items()})
+            tables = {name: _read(self._folder, name, columns, coin) for name, columns in _COLUMNS.items()}
+            self._graphs[coin] = Graph(coin, tables)
         return self._graphs[coin]
 
-    @property
+    @cached_property
     def tags(self) -> pa.Table:
         """schemas.PUBLIC_TAG."""
-        return self._tables["public_tag"]
+        return _read(self._folder, "public_tag", schemas.PUBLIC_TAG.names)
 
 
-def _read(folder: Path, name: str, schema: pa.Schema) -> pa.Table:
+_COLUMNS: Final[Mapping[str, Sequence[str]]] = {
+    "block": ("height", "time"),
+    "tx": ("height", "coinbase", "bytes", "fee"),
+    "input": ("tx", "output", "account", "nonce", "amount"),
+    "output": ("tx", "address", "amount"),
+    "address": ("name",),
+}
+"""That a Graph is made of."""
+
+
+def _check(folder: Path, name: str, schema: pa.Schema) -> None:
     path = folder / f"{name}.parquet"
     try:
-        table = pq.read_table(path)
+        found = pq.read_schema(path)
     except FileNotFoundError:
         raise DatasetError(f"{folder} lacks {path.name}") from None
     except (OSError, pa.ArrowInvalid) as error:
         raise DatasetError(f"{path} cannot be read: {error}") from None
-    if not table.schema.equals(schema):
-        raise DatasetError(f"{path} has other columns than this program's: {', '.join(table.schema.names)}")
-    return table
+    if not found.equals(schema):
+        raise DatasetError(f"{path} has other columns than this program's: {', '.join(found.names)}")
 
 
-def _of_coin(table: pa.Table, coin: str) -> pa.Table:
-    return table.filter(pc.equal(table["coin"], coin))
+def _read(folder: Path, name: str, columns: Sequence[str], coin: str | None = None) -> pa.Table:
+    """Rows of one coin, or all."""
+    path = folder / f"{name}.parquet"
+    try:
+        return pq.read_table(path, columns=list(columns), filters=None if coin is None else [("coin", "=", coin)])
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DatasetError(f"{path} cannot be read: {error}") from None
 
 
 def _numbers(column: pa.ChunkedArray) -> Ints:

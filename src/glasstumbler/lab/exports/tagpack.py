@@ -42,9 +42,11 @@ KEY: Final = Kind("services", "addresses of a service, from the answer key", "ow
 
 def write(dataset: Dataset, out: Path) -> None:
     names = dataset.names
-    tags = pl.DataFrame(dataset.public.tags).join(names, on=["coin", "address"], maintain_order="left")
+    tags = pl.read_parquet(dataset.folder / "observer" / "public_tag.parquet")
+    tags = tags.join(names, on=["coin", "address"], maintain_order="left")
     _packs(dataset, PUBLIC, tags.select("coin", "name", service="label"), out)
-    _packs(dataset, KEY, dataset.wallets.join(names, on=["coin", "address"], maintain_order="left"), out)
+    wallets = dataset.answers("wallet_truth").select("coin", "service", name="address")
+    _packs(dataset, KEY, wallets.join(names, on=["coin", "name"], how="semi", maintain_order="left"), out)
 
 
 def _packs(dataset: Dataset, kind: Kind, rows: pl.DataFrame, out: Path) -> None:
