@@ -92,13 +92,13 @@ def test_what_other_inputs_hold_is_gathered_first_and_the_first_output_pays_the_
     public(tmp_path, {"btc": [*new, Tx(spends=[(1, 0), (2, 0), (3, 0)], pays=[("c", 60), ("a", 20)])]})
     rows = transfers(tmp_path, ["btc"])
     a, b, c = 1, 2, 3
-    assert rows.select("kind", "payer", "payee", "paid", "received", "output").rows() == [
-        (NEW_COINS, ISSUED, a, 50, 50, 1),
-        (NEW_COINS, ISSUED, b, 30, 30, 2),
-        (NEW_COINS, ISSUED, a, 7, 7, 3),
-        (GATHERING, b, a, 30, 30, None),
-        (PAYMENT, a, c, 67, 60, 4),
-        (PAYMENT, a, a, 20, 20, 5),
+    assert rows.select("kind", "payer", "payee", "received", "fee", "output").rows() == [
+        (NEW_COINS, ISSUED, a, 50, 0, 1),
+        (NEW_COINS, ISSUED, b, 30, 0, 2),
+        (NEW_COINS, ISSUED, a, 7, 0, 3),
+        (GATHERING, b, a, 30, 0, None),
+        (PAYMENT, a, c, 60, 7, 4),
+        (PAYMENT, a, a, 20, 0, 5),
     ]
 
 

@@ -38,24 +38,39 @@ _AT_ONCE: Final = 500_000
 
 
 def write(dataset: Dataset, out: Path) -> None:
-    shown = coins(dataset)
+    name, shown = dataset.manifest["scenario"], coins(dataset)
     accounts = _accounts(dataset, shown)
+    accounts.select(ACCOUNTS).write_csv(out / f"{name}_accounts.csv")
+    names = Names(accounts)
+    del accounts
     members = _members(dataset, shown)
-    flagged = members.select("coin", "output", flag=pl.lit(1)).unique()
-    rows = transfers(dataset.folder / "observer", shown).drop("tx").with_row_index("row")
-    name = dataset.manifest["scenario"]
+    flagged = members.select("coin", "output", flag=pl.lit(1, pl.Int8)).unique()
+    rows = transfers(dataset.folder / "observer", shown).with_row_index("row")
+    rows = rows.join(flagged, on=["coin", "output"], how="left", maintain_order="left")
     with (out / f"{name}_Trans.csv").open("wb") as file:
         file.write(f"{TRANS}\n".encode())
         for part in rows.iter_slices(_AT_ONCE):
-            found = part.join(flagged, on=["coin", "output"], how="left", maintain_order="left")
-            _lines(found, shown, accounts).select("line").write_csv(file, include_header=False, quote_style="never")
-    accounts.select(ACCOUNTS).write_csv(out / f"{name}_accounts.csv")
-    mine = rows.join(members, on=["coin", "output"], maintain_order="left").with_columns(flag=pl.lit(1))
-    _patterns(dataset, _lines(mine, shown, accounts), out / f"{name}_Patterns.txt")
+            _lines(part, shown, names).to_frame().write_csv(file, include_header=False, quote_style="never")
+    mine = members.join(rows, on=["coin", "output"])
+    mine = mine.select("order", "payout", "row", line=_lines(mine, shown, names))
+    _patterns(dataset, mine, out / f"{name}_Patterns.txt")
+
+
+class Names:
+    """Of accounts by chain and number."""
+
+    def __init__(self, accounts: pl.DataFrame) -> None:
+        """`accounts` by both; on each chain the numbers go up by one."""
+        self._names = accounts["Account Number"].rechunk()
+        firsts = accounts.with_row_index("at").group_by("coin").agg((pl.col("at").cast(pl.Int64) - "address").first())
+        self._firsts = firsts.sort("coin")["at"].to_numpy()
+
+    def of(self, coin: pl.Series, number: pl.Series) -> pl.Series:
+        return self._names.gather(self._firsts[coin.to_numpy()] + number.to_numpy())
 
 
 def _accounts(dataset: Dataset, shown: Sequence[str]) -> pl.DataFrame:
-    """ACCOUNTS, and coin (its place in `shown`) and address (number) of each."""
+    """ACCOUNTS, and coin (its place in `shown`) and address (number) of each, by these two."""
     numbers = pl.DataFrame({"coin": shown, "number": range(len(shown))}, schema={"coin": pl.String, "number": pl.Int8})
     special = pl.DataFrame({"address": SPECIAL.keys(), "name": SPECIAL.values()})
     names = pl.concat([dataset.names, numbers.join(special, how="cross").select("coin", "address", "name")])
@@ -87,34 +102,32 @@ def _members(dataset: Dataset, shown: Sequence[str]) -> pl.DataFrame:
     return rows.with_columns(pl.col("coin").replace_strict(numbers, return_dtype=pl.Int8))
 
 
-def _lines(rows: pl.DataFrame, shown: Sequence[str], accounts: pl.DataFrame) -> pl.DataFrame:
-    """The rows with their text as the column `line`."""
-    for side in ("payer", "payee"):
-        known = accounts.select("coin", "Account Number", address="address")
-        rows = rows.join(known, left_on=["coin", side], right_on=["coin", "address"], how="left", maintain_order="left")
-        rows = rows.rename({"Account Number": f"{side} name"})
-    currency = pl.col("coin").replace_strict(
-        dict(enumerate(CURRENCIES[coin] for coin in shown)), return_dtype=pl.String
-    )
+def _lines(rows: pl.DataFrame, shown: Sequence[str], names: Names) -> pl.Series:
+    """The rows' text."""
+    payer, payee = (names.of(rows["coin"], rows[side]) for side in ("payer", "payee"))
+    named = dict(enumerate(CURRENCIES[coin] for coin in shown))
+    currency = pl.col("coin").replace_strict(named, return_dtype=pl.String)
     bank = (pl.col("coin") + 1).cast(pl.String)
-    amounts = {side: _amounts(rows, side, shown) for side in ("received", "paid")}
-    line = pl.concat_str(
-        pl.from_epoch("time").dt.strftime("%Y/%m/%d %H:%M"),
-        *(bank, "payer name", bank, "payee name"),
-        *(amounts["received"], currency, amounts["paid"], currency),
-        pl.col("kind").replace_strict(FORMATS, default=currency, return_dtype=pl.String),
-        pl.col("flag").fill_null(0),
-        separator=",",
+    received, paid = (
+        _amounts(rows["coin"], each, shown) for each in (rows["received"], rows["received"] + rows["fee"])
     )
-    return rows.with_columns(line=line)
+    return rows.select(
+        line=pl.concat_str(
+            pl.from_epoch("time").dt.strftime("%Y/%m/%d %H:%M"),
+            *(bank, payer, bank, payee, received, currency, paid, currency),
+            pl.col("kind").replace_strict(FORMATS, default=currency, return_dtype=pl.String),
+            pl.col("flag").fill_null(0),
+            separator=",",
+        )
+    )["line"]
 
 
-def _amounts(rows: pl.DataFrame, column: str, shown: Sequence[str]) -> pl.Series:
+def _amounts(coin: pl.Series, units: pl.Series, shown: Sequence[str]) -> pl.Series:
     """Whole coins as exact decimals, in text."""
-    found = pl.Series([None] * len(rows), dtype=pl.String)
-    for number, coin in enumerate(shown):
-        at = (rows["coin"] == number).arg_true()
-        found = found.scatter(at, _decimals(rows[column].gather(at), PLACES[coin]))
+    found = pl.Series([None] * len(units), dtype=pl.String)
+    for number, name in enumerate(shown):
+        at = (coin == number).arg_true()
+        found = found.scatter(at, _decimals(units.gather(at), PLACES[name]))
     return found
 
 

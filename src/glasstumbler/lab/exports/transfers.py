@@ -7,12 +7,14 @@ received less what it has paid is what it holds, to the base unit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
+from glasstumbler.lab.public import Ints
 from glasstumbler.lab.tasks import Dataset
 
 ISSUED: Final = -1
@@ -21,14 +23,12 @@ NOWHERE: Final = -2
 """The payee of an output without an address."""
 PAYMENT, GATHERING, NEW_COINS = range(3)
 """Kinds of transfers."""
-_KINDS: Final = {"coin": pl.Int8, "time": pl.Int64, "kind": pl.Int8, "payer": pl.Int64, "payee": pl.Int64}
-COLUMNS: Final[dict[str, Any]] = {
-    **_KINDS,
-    **dict.fromkeys(("paid", "received"), pl.Decimal(38, 0)),
-    **{"output": pl.Int64, "tx": pl.Int64},
+COLUMNS: Final[Mapping[str, Any]] = {
+    **{"coin": pl.Int8, "time": pl.Int64, "kind": pl.Int8, "payer": pl.Int64, "payee": pl.Int64},
+    **{"received": pl.Decimal(38, 0), "fee": pl.Int64, "output": pl.Int64},
 }
-"""Of `transfers`. coin: its place in `coins`. time: of the block, epoch seconds. payer, payee: addresses by number.
-Amounts are base units. output: number of the output; null for a gathering. tx: its number."""
+"""Of `transfers`. coin: its place in `shown`. time: of the block, epoch seconds. payer, payee: addresses by number.
+received: base units; the payer pays the fee on top of it. output: number of the output; null for a gathering."""
 
 
 def coins(dataset: Dataset) -> list[str]:
@@ -43,55 +43,46 @@ def transfers(observer: Path, shown: Sequence[str]) -> pl.DataFrame:
     Without the first block's, which nobody can spend, and without outputs that neither hold nor pay anything.
     """
     parts = [_of_chain(observer, number, coin) for number, coin in enumerate(shown)]
-    nothing = pl.DataFrame(schema=COLUMNS)
-    return pl.concat([nothing, *parts]).sort("time", maintain_order=True)
+    return pl.concat([pl.DataFrame(schema=dict(COLUMNS)), *parts]).sort("time", maintain_order=True)
 
 
 def _of_chain(observer: Path, number: int, coin: str) -> pl.DataFrame:
-    tables = {name: _table(observer, name, coin) for name in ("block", "tx", "input", "output")}
-    times = tables["block"].select("height", "time")
-    txs = tables["tx"].filter(pl.col("height") > 0).join(times, on="height", maintain_order="left")
-    txs = txs.select("tx", "time", "coinbase", pl.col("fee").fill_null(0))
-    held = tables["output"].select("output", source=pl.col("address"))
-    spent = tables["input"].join(held, on="output", how="left", maintain_order="left")
-    spent = spent.select("tx", "place", "amount", source=pl.coalesce("account", "source", pl.lit(NOWHERE)))
-    first = spent.filter(pl.col("place") == 0).select("tx", payer="source")
-    txs = txs.join(first, on="tx", how="left", maintain_order="left").with_columns(pl.col("payer").fill_null(ISSUED))
-    gathered = spent.filter(pl.col("place") > 0).join(txs, on="tx", maintain_order="left")
-    paid = tables["output"].join(txs, on="tx", maintain_order="left")
-    paid = paid.with_columns(pl.when(pl.col("vout") == 0).then("fee").otherwise(0).alias("fee"))
-    paid = paid.filter(pl.col("address").is_not_null() | (pl.col("amount") + pl.col("fee") > 0))
-    rows = pl.concat(list(_rows(number, gathered, paid)))
-    return rows.sort("tx", pl.col("output").is_not_null(), maintain_order=True)
+    """Numbers of transactions, outputs and addresses are places in arrays."""
+    times = _table(observer, coin, "block", "height", "time").sort("height")["time"].to_numpy()
+    txs = _table(observer, coin, "tx", "height", "fee")
+    height = txs["height"].to_numpy()
+    inputs = _table(observer, coin, "input", "tx", "place", "output", "account", "amount")
+    outputs = _table(observer, coin, "output", "output", "tx", "vout", "address", "amount")
+    address = _numbers(outputs["address"], NOWHERE)
+    spent, account = _numbers(inputs["output"], -1), _numbers(inputs["account"], NOWHERE)
+    source = np.where(spent >= 0, address[spent], account) if len(address) else account
+    of_input, of_output = inputs["tx"].to_numpy(), outputs["tx"].to_numpy()
+    payer = np.full(len(height), ISSUED)
+    first = inputs["place"].to_numpy() == 0
+    payer[of_input[first]] = source[first]
 
-
-def _rows(number: int, gathered: pl.DataFrame, paid: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    fixed = {"coin": pl.lit(number)}
-    moved = gathered.filter(pl.col("source") != pl.col("payer"))
-    yield _columns(
-        moved,
-        **fixed,
-        kind=pl.lit(GATHERING),
-        payee=pl.col("payer"),
-        payer=pl.col("source"),
-        paid=pl.col("amount"),
-        received=pl.col("amount"),
-        output=pl.lit(None),
+    moved = ~first & (source != payer[of_input])
+    gathered = {"payer": source, "payee": payer[of_input], "received": inputs["amount"], "tx": of_input}
+    fee = np.where(outputs["vout"].to_numpy() == 0, _numbers(txs["fee"], 0)[of_output], 0)
+    paid = {"payer": payer[of_output], "payee": address, "received": outputs["amount"], "fee": fee, "tx": of_output}
+    real = (height[of_output] > 0) & ((address != NOWHERE) | (outputs["amount"] > 0).to_numpy() | (fee > 0))
+    kind = np.where(payer[of_output] == ISSUED, NEW_COINS, PAYMENT)
+    rows = pl.concat(
+        [
+            pl.DataFrame(gathered).filter(moved).with_columns(kind=GATHERING, fee=0, output=None),
+            pl.DataFrame({**paid, "kind": kind, "output": outputs["output"]}).filter(real),
+        ],
+        how="diagonal_relaxed",
     )
-    yield _columns(
-        paid,
-        **fixed,
-        kind=pl.when("coinbase").then(NEW_COINS).otherwise(PAYMENT),
-        payee=pl.col("address").fill_null(NOWHERE),
-        paid=pl.col("amount") + pl.col("fee"),
-        received=pl.col("amount"),
-    )
+    rows = rows.sort("tx", pl.col("output").is_not_null(), maintain_order=True)
+    rows = rows.with_columns(time=pl.Series(times[height[rows["tx"].to_numpy()]]), coin=number)
+    return rows.select(pl.col(name).cast(kind) for name, kind in COLUMNS.items())
 
 
-def _columns(rows: pl.DataFrame, **made: pl.Expr) -> pl.DataFrame:
-    return rows.with_columns(**made).select(pl.col(name).cast(kind) for name, kind in COLUMNS.items())
-
-
-def _table(observer: Path, name: str, coin: str) -> pl.DataFrame:
+def _table(observer: Path, coin: str, name: str, *columns: str) -> pl.DataFrame:
     rows = pl.scan_parquet(observer / f"{name}.parquet")
-    return rows.filter(pl.col("coin") == coin).drop("coin").collect()
+    return rows.filter(pl.col("coin") == coin).select(columns).collect()
+
+
+def _numbers(column: pl.Series, missing: int) -> Ints:
+    return column.cast(pl.Int64).fill_null(missing).to_numpy()
