@@ -12,6 +12,8 @@ ROLES: Final[tuple[Role, ...]] = ("chance", "method", "own", "ceiling")
 """In the order of tables and figures."""
 HEADLINES: Final = ("hit@1", "PR-AUC", "F1", "B3 F1", "AUC")
 """Measures that speak for their task; of a task that has none of them, the first that it has."""
+_MORE_DRAWN: Final = {"T5": ("value precision", "value recall")}
+"""Beginnings of measures that the figure of a task shows too: taint is held against two truths, which differ."""
 
 
 class Line(NamedTuple):
@@ -30,6 +32,8 @@ class Board(NamedTuple):
     title: str
     measures: tuple[str, ...]
     headline: str
+    drawn: tuple[str, ...]
+    """Measures in the figure of the scores: the headline, and few others."""
     lines: tuple[Line, ...]
 
 
@@ -58,7 +62,9 @@ def _board(task: str, rows: list[Row]) -> Board:
         found.setdefault((row.method, row.role), {})[row.measure] = row
     lines = [Line(method, role, of) for (method, role), of in found.items()]
     lines.sort(key=lambda line: ROLES.index(line.role))
-    return Board(task, TASKS[task], measures, headline(measures), tuple(lines))
+    best = headline(measures)
+    more = [measure for measure in measures if measure.startswith(_MORE_DRAWN.get(task, ())) and measure != best]
+    return Board(task, TASKS[task], measures, best, (best, *more), tuple(lines))
 
 
 def headline(measures: Iterable[str]) -> str:

@@ -162,7 +162,7 @@ def _rename(root: ElementTree.Element, name: str) -> None:
             each.set("id", asked[old])
 
 
-def label(text: str, most: int = 18) -> str:
+def label(text: str, most: int = 20) -> str:
     """A name as it may stand in a drawing: one line, of `most` letters."""
     clean = printable(text)
     return clean if len(clean) <= most else f"{clean[: most - 1]}…"

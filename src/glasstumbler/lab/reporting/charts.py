@@ -22,7 +22,7 @@ _ROW, _HEAD, _TITLE = 21, 24, 34
 """Points: a row of dots, the heading of a group, the title above."""
 _TICKS, _FOOT = 28, 46
 """Points below a field: for the figures of its axis; for these and the axis's name."""
-_LEFT, _RIGHT = 132, 46
+_LEFT, _RIGHT = 140, 46
 """Points for names and for figures beside dots."""
 _PLOT = 216
 """Points: height of the field that lines are drawn in."""
@@ -74,16 +74,21 @@ Groups = Sequence[tuple[str, Sequence[Dot]]]
 
 
 def scores(board: Board) -> Figure | None:
-    """The headline of all methods; None if no figure of it is defined."""
+    """The measures that speak for the task, of all methods; None if no figure of them is defined."""
     look_of = looks(board)
-    dots = [
-        Dot(line.method, look_of[line.method, line.role], line.rows[board.headline])
-        for line in board.lines
-        if board.headline in line.rows
+    groups = [
+        (
+            measure if len(board.drawn) > 1 else "",
+            [
+                Dot(line.method, look_of[line.method, line.role], row)
+                for line in board.lines
+                if (row := line.rows.get(measure))
+            ],
+        )
+        for measure in board.drawn
     ]
-    said = "; ".join(f"{dot.name} {_spoken(dot.row)}" for dot in dots)
-    title = f"{board.task}: {board.headline}"
-    return _dots(f"{board.task.lower()}-scores", title, f"{board.headline} by method: {said}.", [("", dots)])
+    title = f"{board.task}: {board.headline if len(board.drawn) == 1 else board.title.lower()}"
+    return _dots(f"{board.task.lower()}-scores", title, _groups_said(title, groups), groups)
 
 
 def per_service(board: Board, parts: Sequence[Part]) -> Figure | None:
@@ -120,7 +125,9 @@ def untaught(board: Board, parts: Sequence[Part], taught: Sequence[Part]) -> Fig
 
 
 def _groups_said(title: str, groups: Groups) -> str:
-    parts = [f"{head}: " + ", ".join(f"{dot.name} {_spoken(dot.row)}" for dot in dots) for head, dots in groups]
+    parts = [
+        f"{head}: " * bool(head) + ", ".join(f"{dot.name} {_spoken(dot.row)}" for dot in dots) for head, dots in groups
+    ]
     return f"{title}. {'; '.join(parts)}."
 
 
