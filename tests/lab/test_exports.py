@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,19 @@ def test_a_folder_that_cannot_be_made_is_named(folder: Path, tmp_path: Path) -> 
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"cannot write .*file/out: Not a directory"):
         export(folder, "tagpack", tmp_path / "file" / "out")
+
+
+@pytest.mark.parametrize("form", OF_ANY)
+def test_a_full_disk_is_one_line_and_leaves_nothing(folder: Path, tmp_path: Path, form: str) -> None:
+    """A limit on the size of files fails as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(StoreError, match=r"cannot write .*out: File too large"):
+            export(folder, form, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_breaks_off_leaves_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
