@@ -29,6 +29,9 @@ def report(folder: Path, scored: Path, out: Path, figures: Path | None, progress
     found = scores.read(scored)
     check(folder, found)
     dataset = Dataset(folder)
+    for place in (out.parent, figures):
+        if place is not None:
+            _make(place)  # before the methods are asked, which takes long on a large dataset
     content = gather(dataset, found, progress)
     files = {out: page.render(content).encode()}
     if figures is not None:
@@ -108,10 +111,16 @@ def _drawn(figures: dict[str, Figure | None]) -> dict[str, Figure]:
     return {name: figure for name, figure in figures.items() if figure is not None}
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot write to {folder}: {error.strerror}") from None
+
+
 def _write(files: dict[Path, bytes]) -> None:
     for path, content in files.items():
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         except OSError as error:
             raise StoreError(f"cannot write {path}: {error.strerror}") from None
