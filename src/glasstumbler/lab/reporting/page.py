@@ -13,6 +13,7 @@ from glasstumbler.lab.links import span
 from glasstumbler.lab.reporting import flow, palette
 from glasstumbler.lab.reporting.board import Board, Part, number, services
 from glasstumbler.lab.reporting.canvas import Figure
+from glasstumbler.lab.reporting.meanings import explained
 from glasstumbler.lab.reporting.orders import Spread
 from glasstumbler.lab.reporting.traced import Traced
 from glasstumbler.lab.results import CAVEAT, Results, Role, Row
@@ -69,6 +70,7 @@ def render(content: Content) -> str:
         colors=Markup(palette.page_rules()),  # noqa: S704 - our own constants
         draw=lambda figure: Markup(figure.inline()),  # noqa: S704 - every text in it is escaped there
         grids={section.board.task: _grids(section) for section in content.sections},
+        explained=explained,
         letters=flow.lettered(content.traced) if content.traced else [],
         little=_little,
         results=content.results,
