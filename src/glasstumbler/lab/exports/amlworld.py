@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -26,12 +27,13 @@ TRANS: Final = (
     "Timestamp,From Bank,Account,To Bank,Account,Amount Received,Receiving Currency,"
     "Amount Paid,Payment Currency,Payment Format,Is Laundering"
 )
-ACCOUNTS: Final = ("Bank Name", "Bank ID", "Account Number", "Entity ID", "Entity Name")
+ACCOUNTS: Final = "Bank Name,Bank ID,Account Number,Entity ID,Entity Name"
 CURRENCIES: Final[Mapping[str, str]] = {"btc": "Bitcoin", "bch": "Bitcoin Cash", "ltc": "Litecoin", "eth": "Ether"}
 """`Bitcoin` is AMLworld's word, for the currency and for the format of a payment in it."""
 FORMATS: Final = {GATHERING: "Reinvestment", NEW_COINS: "Coinbase"}
 """AMLworld's word for what an account pays to its own owner, and one of ours."""
 SPECIAL: Final = {ISSUED: "coinbase", NOWHERE: "no address"}
+"""Their numbers are -1 and -2."""
 PATTERNS: Final = {(False, False): "STACK", (False, True): "FAN-OUT", (True, False): "FAN-IN"}
 """By whether there are several deposits, several payouts; both: GATHER-SCATTER."""
 _AT_ONCE: Final = 500_000
@@ -39,10 +41,7 @@ _AT_ONCE: Final = 500_000
 
 def write(dataset: Dataset, out: Path) -> None:
     name, shown = dataset.manifest["scenario"], coins(dataset)
-    accounts = _accounts(dataset, shown)
-    accounts.select(ACCOUNTS).write_csv(out / f"{name}_accounts.csv")
-    names = Names(accounts)
-    del accounts
+    names = _accounts(dataset, shown, out / f"{name}_accounts.csv")
     members = _members(dataset, shown)
     flagged = members.select("coin", "output", flag=pl.lit(1, pl.Int8)).unique()
     rows = transfers(dataset.folder / "observer", shown).with_row_index("row")
@@ -57,37 +56,46 @@ def write(dataset: Dataset, out: Path) -> None:
 
 
 class Names:
-    """Of accounts by chain and number."""
+    """Of accounts by chain and number: those of SPECIAL, then the addresses."""
 
-    def __init__(self, accounts: pl.DataFrame) -> None:
-        """`accounts` by both; on each chain the numbers go up by one."""
-        self._names = accounts["Account Number"].rechunk()
-        firsts = accounts.with_row_index("at").group_by("coin").agg((pl.col("at").cast(pl.Int64) - "address").first())
-        self._firsts = firsts.sort("coin")["at"].to_numpy()
+    def __init__(self, by_chain: Sequence[pl.Series]) -> None:
+        self._names = pl.concat(by_chain).rechunk()
+        lengths = [0, *(len(names) for names in by_chain[:-1])]
+        self._zeros = np.cumsum(lengths) + len(SPECIAL)
 
     def of(self, coin: pl.Series, number: pl.Series) -> pl.Series:
-        return self._names.gather(self._firsts[coin.to_numpy()] + number.to_numpy())
+        return self._names.gather(self._zeros[coin.to_numpy()] + number.to_numpy())
 
 
-def _accounts(dataset: Dataset, shown: Sequence[str]) -> pl.DataFrame:
-    """ACCOUNTS, and coin (its place in `shown`) and address (number) of each, by these two."""
-    numbers = pl.DataFrame({"coin": shown, "number": range(len(shown))}, schema={"coin": pl.String, "number": pl.Int8})
-    special = pl.DataFrame({"address": SPECIAL.keys(), "name": SPECIAL.values()})
-    names = pl.concat([dataset.names, numbers.join(special, how="cross").select("coin", "address", "name")])
-    services = dataset.wallets.select("coin", "address", "service").unique(["coin", "address"], keep="first")
-    found = names.join(numbers, on="coin").join(services, on=["coin", "address"], how="left")
-    owners = dataset.more("answers/owner").unique(["coin", "address"], keep="first", maintain_order=True)
-    found = found.join(owners, on=["coin", "address"], how="left").sort("number", "address")
+def _accounts(dataset: Dataset, shown: Sequence[str], path: Path) -> Names:
+    """Write the accounts, chain by chain."""
+    by_chain = []
+    with path.open("wb") as file:
+        file.write(f"{ACCOUNTS}\n".encode())
+        for number, coin in enumerate(shown):
+            accounts = _of_chain(dataset, coin)
+            bank = {"bank": pl.lit(f"{CURRENCIES[coin]} test chain"), "number": pl.lit(number + 1)}
+            rows = accounts.with_columns(**bank).select("bank", "number", "name", "entity", "who")
+            rows.write_csv(file, include_header=False)
+            by_chain.append(accounts["name"])
+    return Names(by_chain)
+
+
+def _of_chain(dataset: Dataset, coin: str) -> pl.DataFrame:
+    """name, entity, who: of each account of a chain, by its number."""
+    addresses = pl.scan_parquet(dataset.folder / "observer" / "address.parquet").filter(pl.col("coin") == coin)
+    special = pl.DataFrame({"address": SPECIAL.keys(), "name": SPECIAL.values()}).sort("address")
+    names = pl.concat([special, addresses.select("address", "name").sort("address").collect()])
+    wallets = dataset.answers("wallet_truth").filter(pl.col("coin") == coin).select("service", name="address")
+    owners = dataset.more("answers/owner").filter(pl.col("coin") == coin).drop("coin")
+    found = names.join(wallets.unique("name", keep="first"), on="name", how="left", maintain_order="left")
+    found = found.join(owners.unique("address", keep="first"), on="address", how="left", maintain_order="left")
     return found.select(
-        pl.col("number").alias("coin"),
-        "address",
-        (pl.col("coin").replace_strict(CURRENCIES) + " test chain").alias("Bank Name"),
-        (pl.col("number") + 1).cast(pl.String).alias("Bank ID"),
-        pl.col("name").alias("Account Number"),
-        pl.coalesce("service", pl.format("{}-{}", "coin", "owner"), "name").alias("Entity ID"),
-        pl.coalesce(
+        "name",
+        entity=pl.coalesce("service", pl.lit(f"{coin}-") + pl.col("owner").cast(pl.String), "name"),
+        who=pl.coalesce(
             pl.lit("service ") + pl.col("service"), pl.format("{} #{}", "role", "owner"), pl.lit("unknown")
-        ).alias("Entity Name"),
+        ),
     )
 
 

@@ -42,41 +42,53 @@ def transfers(observer: Path, shown: Sequence[str]) -> pl.DataFrame:
 
     Without the first block's, which nobody can spend, and without outputs that neither hold nor pay anything.
     """
-    parts = [_of_chain(observer, number, coin) for number, coin in enumerate(shown)]
-    return pl.concat([pl.DataFrame(schema=dict(COLUMNS)), *parts]).sort("time", maintain_order=True)
+    parts = [_rows(_Chain(observer, coin), number) for number, coin in enumerate(shown)]
+    rows = parts[0] if len(parts) == 1 else pl.concat([pl.DataFrame(schema=dict(COLUMNS)), *parts])
+    return rows if rows["time"].is_sorted() else rows.sort("time", maintain_order=True)
 
 
-def _of_chain(observer: Path, number: int, coin: str) -> pl.DataFrame:
+class _Chain:
     """Numbers of transactions, outputs and addresses are places in arrays."""
-    times = _table(observer, coin, "block", "height", "time").sort("height")["time"].to_numpy()
-    txs = _table(observer, coin, "tx", "height", "fee")
-    height = txs["height"].to_numpy()
-    inputs = _table(observer, coin, "input", "tx", "place", "output", "account", "amount")
-    outputs = _table(observer, coin, "output", "output", "tx", "vout", "address", "amount")
-    address = _numbers(outputs["address"], NOWHERE)
-    spent, account = _numbers(inputs["output"], -1), _numbers(inputs["account"], NOWHERE)
-    source = np.where(spent >= 0, address[spent], account) if len(address) else account
-    of_input, of_output = inputs["tx"].to_numpy(), outputs["tx"].to_numpy()
-    payer = np.full(len(height), ISSUED)
-    first = inputs["place"].to_numpy() == 0
-    payer[of_input[first]] = source[first]
 
-    moved = ~first & (source != payer[of_input])
-    gathered = {"payer": source, "payee": payer[of_input], "received": inputs["amount"], "tx": of_input}
-    fee = np.where(outputs["vout"].to_numpy() == 0, _numbers(txs["fee"], 0)[of_output], 0)
-    paid = {"payer": payer[of_output], "payee": address, "received": outputs["amount"], "fee": fee, "tx": of_output}
-    real = (height[of_output] > 0) & ((address != NOWHERE) | (outputs["amount"] > 0).to_numpy() | (fee > 0))
-    kind = np.where(payer[of_output] == ISSUED, NEW_COINS, PAYMENT)
-    rows = pl.concat(
-        [
-            pl.DataFrame(gathered).filter(moved).with_columns(kind=GATHERING, fee=0, output=None),
-            pl.DataFrame({**paid, "kind": kind, "output": outputs["output"]}).filter(real),
-        ],
-        how="diagonal_relaxed",
-    )
-    rows = rows.sort("tx", pl.col("output").is_not_null(), maintain_order=True)
-    rows = rows.with_columns(time=pl.Series(times[height[rows["tx"].to_numpy()]]), coin=number)
-    return rows.select(pl.col(name).cast(kind) for name, kind in COLUMNS.items())
+    def __init__(self, observer: Path, coin: str) -> None:
+        txs = _table(observer, coin, "tx", "height", "fee")
+        self.inputs = _table(observer, coin, "input", "tx", "place", "output", "account", "amount")
+        self.outputs = _table(observer, coin, "output", "output", "tx", "vout", "address", "amount")
+        self.height, self.fee = txs["height"].to_numpy(), _numbers(txs["fee"], 0)
+        self.time = _table(observer, coin, "block", "height", "time").sort("height")["time"].to_numpy()[self.height]
+        self.payee = _numbers(self.outputs["address"], NOWHERE)
+        spent, account = _numbers(self.inputs["output"], -1), _numbers(self.inputs["account"], NOWHERE)
+        self.source = np.where(spent >= 0, self.payee[spent], account) if len(self.payee) else account
+        self.payer = np.full(len(txs), ISSUED)
+        first = self.inputs["place"].to_numpy() == 0
+        self.payer[self.inputs["tx"].to_numpy()[first]] = self.source[first]
+
+
+def _rows(chain: _Chain, number: int) -> pl.DataFrame:
+    of_input, of_output = chain.inputs["tx"].to_numpy(), chain.outputs["tx"].to_numpy()
+    moved = np.flatnonzero((chain.inputs["place"].to_numpy() > 0) & (chain.source != chain.payer[of_input]))
+    fee = np.where(chain.outputs["vout"].to_numpy() == 0, chain.fee[of_output], 0)
+    holds = (chain.payee != NOWHERE) | (chain.outputs["amount"] > 0).to_numpy() | (fee > 0)
+    real = np.flatnonzero((chain.height[of_output] > 0) & holds)
+    tx_moved, tx_real = of_input[moved], of_output[real]
+    order = np.argsort(np.concatenate([tx_moved * 2, tx_real * 2 + 1]), kind="stable")
+
+    def both(gathered: Any, paid: Any) -> pl.Series:
+        """Of the gatherings and of the payments, transaction by transaction."""
+        return pl.concat([pl.Series(gathered), pl.Series(paid)]).gather(order)
+
+    nothing = np.zeros(len(moved), np.int64)
+    columns: dict[str, Any] = {
+        "coin": np.full(len(order), number),
+        "time": both(chain.time[tx_moved], chain.time[tx_real]),
+        "kind": both(nothing + GATHERING, np.where(chain.payer[tx_real] == ISSUED, NEW_COINS, PAYMENT)),
+        "payer": both(chain.source[moved], chain.payer[tx_real]),
+        "payee": both(chain.payer[tx_moved], chain.payee[real]),
+        "received": both(chain.inputs["amount"].gather(moved), chain.outputs["amount"].gather(real)),
+        "fee": both(nothing, fee[real]),
+        "output": both(pl.Series([None] * len(moved), dtype=pl.Int64), chain.outputs["output"].gather(real)),
+    }
+    return pl.DataFrame({name: pl.Series(columns[name]).cast(kind) for name, kind in COLUMNS.items()})
 
 
 def _table(observer: Path, coin: str, name: str, *columns: str) -> pl.DataFrame:
