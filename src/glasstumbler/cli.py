@@ -50,6 +50,7 @@ app.command(keys)
 app.command(cli_lab.simulate)
 app.command(cli_lab.export)
 app.command(cli_lab.report)
+app.command(cli_lab.score)
 
 Slug = Annotated[str, Parameter(help="bestmixer, btcmix, coinjoin or whir; the swap has no keys.")]
 Folder = Annotated[Path, Parameter(help="Folder of the record, the chains and the secret.")]

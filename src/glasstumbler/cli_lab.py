@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from glasstumbler.errors import SettingsError
 from glasstumbler.terminal import progress, say
 
 
@@ -64,3 +65,38 @@ def report(
     if figures is not None:
         say(f"{figures}: {len(done.figures)} files")
     return 0
+
+
+def score(
+    dataset: Annotated[Path, Parameter(help="Folder of a dataset.")],
+    /,
+    *,
+    method: Annotated[
+        list[str] | None,
+        Parameter(help="A method's name, or one of your own as my_module:MyMethod or path/to/file.py:MyMethod."),
+    ] = None,
+    task: Annotated[list[str] | None, Parameter(help="T1 to T8; else all.")] = None,
+    out: Annotated[Path | None, Parameter(help="Folder for the scores; else beside the dataset.")] = None,
+    seconds: Annotated[float, Parameter(help="That a method may take for one answer.")] = 900,
+    memory: Annotated[float, Parameter(help="GiB that a method may hold, the dataset included.")] = 8,
+) -> int:
+    """Hold methods against the answer key, beside chance and what was attainable. Exit code 1 if one of them failed."""
+    from glasstumbler.lab import results
+    from glasstumbler.lab.scoring import card, shown
+    from glasstumbler.lab.scoring.crew import GIB, Limits
+    from glasstumbler.lab.scoring.run import score as run
+
+    if not seconds > 0 or not memory > 0:
+        raise SettingsError("--seconds and --memory are more than 0")
+    folder = out or dataset.resolve().with_name(f"{dataset.resolve().name}-scores")
+    if folder.resolve() == dataset.resolve() or (folder / "manifest.json").exists():
+        raise SettingsError(f"--out {folder} is a dataset: scores go elsewhere")
+    with progress() as show:
+        done = run(dataset, method or (), task or (), Limits(seconds, int(memory * GIB)), show)
+    shown.show(done.results)
+    files = results.write(done.results, folder)
+    written = card.write(done.results, done.judged, folder / "cards")
+    say(f"{files[0]} {files[1].name} cards/ ({len(written)} files)")
+    for failure in done.results.failures:
+        say(f"failed: {failure.method}: {failure.what}")
+    return 1 if done.results.failures else 0

@@ -24,6 +24,7 @@ CAVEAT: Final = (
 """Stands beside all scores, wherever they are shown."""
 Role = Literal["chance", "method", "ceiling", "own"]
 """`own`: a method that the user brought."""
+CurveKind = Literal["precision-recall", "calibration"]
 
 
 class DatasetInfo(msgspec.Struct, frozen=True):
@@ -54,7 +55,8 @@ class Row(msgspec.Struct, frozen=True):
     task: str
     """T1 to T8."""
     method: str
-    """Its name in the registry; `chance`, `ceiling`; of the user's own as they named it."""
+    """Its name in the registry; of the user's own as its class says; `chance` or `ceiling` where no method stands for
+    it."""
     role: Role
     measure: str
     """Such as hit@1; docs/scores.md has them all."""
@@ -79,7 +81,7 @@ class Curve(msgspec.Struct, frozen=True):
     task: str
     method: str
     role: Role
-    kind: Literal["precision-recall", "calibration"]
+    kind: CurveKind
     x: list[float]
     """Recall; of a calibration the mean of the probabilities that were claimed."""
     y: list[float]
@@ -96,7 +98,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Timing(msgspec.Struct, frozen=True):
-    """One run of a method, learning and answering, without the reading of the dataset."""
+    """One run of a method, learning and answering, without the reading of the dataset. T5: the mean over the cases."""
 
     method: str
     task: str

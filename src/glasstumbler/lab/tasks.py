@@ -26,7 +26,7 @@ from glasstumbler.lab.methods.compiled import compiled
 from glasstumbler.lab.public import Flags, Ints, Public
 
 OWN: Final = 20
-"""Orders that an investigator places with each service in T8."""
+"""Orders that an investigator places with each service in T8, at most."""
 MOST_LESSONS: Final = 10_000
 """Training orders that a method is told of, at most: spread evenly over all of them."""
 SLOT: Final = 600
@@ -177,9 +177,13 @@ def untaught(dataset: Dataset) -> Split:
 
 
 def own_orders(dataset: Dataset, each: int = OWN) -> Ints:
-    """Rows of the orders that T8 grants and does not score: `each` of every service, spread over its time."""
+    """Rows of the orders that T8 grants and does not score: `each` of every service, or a quarter of its orders if that
+    is less, spread over its time."""
     paid = dataset.links.filter(_SAME_COIN).select("order", "service").unique().sort("order")
-    found = [_spread(rows["order"].to_numpy(), each) for _, rows in sorted(paid.group_by("service"))]
+    found = [
+        _spread(rows["order"].to_numpy(), min(each, max(len(rows) // 4, 1)))
+        for _, rows in sorted(paid.group_by("service"))
+    ]
     return np.sort(np.concatenate([np.zeros(0, np.int64), *found]))
 
 

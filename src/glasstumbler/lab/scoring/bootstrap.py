@@ -33,21 +33,21 @@ class Score(NamedTuple):
 
 
 Measure = Callable[[Floats], Floats]
-"""[..., parts] to [...]; NaN where it is not defined."""
+"""[..., parts] to [...]; not finite where it is not defined."""
 
 
 def scored(parts: Floats, measure: Measure) -> Score:
     """`parts` [units, parts]: what each unit adds to the sums that `measure` is a function of."""
     with np.errstate(divide="ignore", invalid="ignore"):
         value = float(measure(parts.sum(0)))
-        if np.isnan(value) or len(parts) < 2:
-            return Score(None if np.isnan(value) else value, None, None)
+        if not np.isfinite(value) or len(parts) < 2:
+            return Score(value if np.isfinite(value) else None, None, None)
         return Score(value, *middle(measure(weights(min(len(parts), MOST)) @ grouped(parts))))
 
 
 def middle(drawn: Floats) -> tuple[float | None, float | None]:
     """Ends of the middle LEVEL of what was drawn; what is not defined is left out."""
-    known = drawn[~np.isnan(drawn)]
+    known = drawn[np.isfinite(drawn)]
     if not len(known):
         return None, None
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

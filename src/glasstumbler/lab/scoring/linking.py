@@ -80,6 +80,14 @@ def judge(named: Named, key: Key) -> Judged:
     return Judged(parts, stray, right)
 
 
+def firsts(named: Named, outputs: int) -> Named:
+    """The links that share the best score of their deposit."""
+    best = np.full(outputs, -np.inf)
+    np.maximum.at(best, named.deposit, named.score)
+    chosen = named.score == best[named.deposit]
+    return Named(*(column[chosen] for column in named))
+
+
 @compiled
 def _by_order(order: Ints, orders: int) -> tuple[Ints, Ints]:
     """Where each order's links begin, and their rows, order by order."""

@@ -7,6 +7,8 @@ standard input a job a line, on standard output a reply a line. What a job's met
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import os
 import resource
@@ -38,6 +40,8 @@ def main(text: str) -> None:
 
     try:
         public = _loaded(config["observer"])
+        if config["wall"] is None:
+            importlib.import_module("glasstumbler.lab.methods.registry")  # once, and not in each fork
     except GlassTumblerError as error:
         _reply({"what": str(error)})
         return
@@ -128,9 +132,6 @@ def load(method: dict[str, Any]) -> type[Method]:
         from glasstumbler.lab.methods.registry import METHODS
 
         return METHODS[method["name"]]
-    import importlib
-    import importlib.util
-
     sys.path[:0] = method["folders"]
     if method["file"]:
         spec = importlib.util.spec_from_file_location(method["module"], method["file"])

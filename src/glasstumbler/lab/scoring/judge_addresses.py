@@ -1,0 +1,147 @@
+"""Judges of addresses: T1 (whose are they?) and T4 (which are one owner's?)."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from glasstumbler.lab import tasks
+from glasstumbler.lab.public import Flags, Ints
+from glasstumbler.lab.results import Curve, Row
+from glasstumbler.lab.scoring import clustering
+from glasstumbler.lab.scoring.bootstrap import Floats, Score
+from glasstumbler.lab.scoring.checked import Columns
+from glasstumbler.lab.scoring.judge import Part, Verdict, Who, measured, row
+from glasstumbler.lab.scoring.judge_links import EXAMPLES
+from glasstumbler.lab.scoring.ranking import RATES, UNNAMED, areas, curve, ranking
+from glasstumbler.lab.scoring.scene import Scene
+
+
+def _places(scene: Scene, answer: Columns) -> Ints:
+    found: Ints = scene.first_address[answer["coin"].astype(np.int64)] + answer["address"].astype(np.int64)
+    return found
+
+
+def _numbers(scene: Scene, table: pl.DataFrame) -> Ints:
+    place = table["coin"].replace_strict(list(scene.coins), list(range(len(scene.coins))), return_dtype=pl.Int64)
+    found: Ints = scene.first_address[place.to_numpy()] + table["address"].to_numpy()
+    return found
+
+
+class RoleJudge:
+    """T1. Every address that a chain shows is a service's or not; tagged ones are given away, so not asked for."""
+
+    task = "T1"
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene, self._roles = scene, _frame(tasks.truth(scene.dataset, "T1"))
+        count = int(scene.first_address[-1])
+        self._service = np.full(count, -1)
+        self._service[_numbers(scene, self._roles)] = np.searchsorted(scene.services, self._roles["service"].to_numpy())
+        self._asked = np.ones(count, np.bool_)
+        self._asked[_numbers(scene, _frame(scene.public.tags))] = False
+
+    def judge(self, who: Who, answers: list[Columns], left_out: str = "") -> Verdict:
+        score = np.full(len(self._service), UNNAMED)
+        places = _places(self._scene, answers[0])
+        score[places] = answers[0]["score"]
+        rows = self._rows(who, score, self._asked, Part("", 0, self._asked))
+        services = np.unique(self._service[self._asked & (self._service >= 0)]).tolist()
+        for one in services if len(services) > 1 else []:
+            chosen = self._asked & ((self._service == one) | (self._service < 0))
+            rows += self._rows(who, score, chosen, Part(self._scene.services[one], 0, chosen))
+        named = self._asked & (score > UNNAMED)
+        sought = self._service >= 0
+        found = curve(score[named], sought[named], int((sought & self._asked).sum()))
+        drawn = Curve("T1", who.name, who.role, "precision-recall", *(column.tolist() for column in found))
+        return Verdict(rows, [drawn] if len(found.recall) else [], self._examples(score, named & ~sought))
+
+    def _rows(self, who: Who, score: Floats, chosen: Flags, part: Part) -> list[Row]:
+        many = int(chosen.sum())
+        found = areas(ranking(score[chosen], self._service[chosen] >= 0, np.arange(many), many), many)
+        scores = {"PR-AUC": found.average_precision}
+        scores |= {f"precision at {rate:.1%} false": one for rate, one in zip(RATES, found.precision_at, strict=True)}
+        return [row("T1", who, name, one, many, part) for name, one in scores.items() if one.value is not None]
+
+    def _examples(self, score: Floats, wrong: Flags) -> list[str]:
+        places = np.flatnonzero(wrong)
+        places = places[np.argsort(-score[places], kind="stable")][:EXAMPLES]
+        return [f"{self._name(int(one))} at {score[one]:.3g}: {self._role(int(one))}" for one in places]
+
+    def _name(self, place: int) -> str:
+        coin = int(np.searchsorted(self._scene.first_address, place, "right")) - 1
+        graph = self._scene.graphs[coin]
+        return f"{graph.coin} {graph.names[place - int(self._scene.first_address[coin])].as_py()}"
+
+    def _role(self, place: int) -> str:
+        coin = int(np.searchsorted(self._scene.first_address, place, "right")) - 1
+        number = place - int(self._scene.first_address[coin])
+        known = self._scene.dataset.more("answers/owner").filter(
+            pl.col("coin") == self._scene.coins[coin], pl.col("address") == number
+        )
+        return f"it is no service's, but that of: {known['role'][0]}" if len(known) else "it is no service's"
+
+
+class ClusterJudge:
+    """T4."""
+
+    task = "T4"
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene, truth = scene, _frame(tasks.truth(scene.dataset, "T4")).unique(["coin", "address"], keep="first")
+        truth = truth.sort("coin", "address")
+        self._owner = np.unique(truth["cluster"].to_numpy(), return_inverse=True)[1]
+        self._place = _numbers(scene, truth)
+        service = np.full(int(scene.first_address[-1]), -1)
+        roles = _frame(tasks.truth(scene.dataset, "T1"))
+        service[_numbers(scene, roles)] = np.searchsorted(scene.services, roles["service"].to_numpy())
+        self._service = service[self._place]
+
+    def judge(self, who: Who, answers: list[Columns], left_out: str = "") -> Verdict:
+        cluster = self._clusters(answers[0])
+        found = clustering.agreement(self._owner, cluster)
+        units = clustering.by_owner(found.parts, self._owner)
+        rows = measured("T4", who, clustering.MEASURES, units)
+        rows = [_of(one, len(self._owner)) for one in rows]
+        counts = {"over-merges": found.over_merged, "owners in one cluster": found.most_owners}
+        rows += [
+            row("T4", who, name, Score(float(many), None, None), len(self._owner)) for name, many in counts.items()
+        ]
+        few = {name: clustering.MEASURES[name] for name in clustering.OF_A_SERVICE}
+        for one in np.unique(self._service[self._service >= 0]).tolist():
+            chosen = self._service == one
+            rows += measured("T4", who, few, found.parts[chosen], Part(self._scene.services[one], 0, chosen))
+        return Verdict(rows, [], self._examples(cluster))
+
+    def _clusters(self, answer: Columns) -> Ints:
+        """By address that has a known owner; what is not named is alone."""
+        every = np.arange(int(self._scene.first_address[-1])) + (1 << 62)
+        _, number = np.unique(answer["cluster"], return_inverse=True)
+        every[_places(self._scene, answer)] = number * len(self._scene.coins) + answer["coin"].astype(np.int64)
+        found: Ints = np.unique(every[self._place], return_inverse=True)[1]
+        return found
+
+    def _examples(self, cluster: Ints) -> list[str]:
+        pairs = np.unique(np.stack([cluster, self._owner], 1), axis=0)
+        owners = np.bincount(pairs[:, 0])
+        worst = np.argsort(-owners, kind="stable")[:EXAMPLES]
+        sizes = np.bincount(cluster)
+        return [
+            f"one cluster of {sizes[one]:,} addresses holds {owners[one]:,} owners' ({self._whose(cluster == one)})"
+            for one in worst
+            if owners[one] > 1
+        ]
+
+    def _whose(self, chosen: Flags) -> str:
+        services = np.unique(self._service[chosen])
+        names = [self._scene.services[one] for one in services.tolist() if one >= 0]
+        return "among them " + ", ".join(names) if names else "none of them a service"
+
+
+def _of(one: Row, addresses: int) -> Row:
+    return Row(one.task, one.method, one.role, one.measure, one.value, one.low, one.high, addresses)
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    return pl.DataFrame(table)
