@@ -61,6 +61,7 @@ def rows(out: Path) -> list[Row]:
 def test_rows_come_by_time_and_move_within_a_bank(rows: list[Row]) -> None:
     assert [row.when for row in rows] == sorted(row.when for row in rows)
     assert all(row.payer[0] == row.payee[0] for row in rows)
+    assert "no address" not in {row.payee[1] for row in rows}  # the genesis block's coins, which nobody can spend
     assert {row.kind for row in rows} == {"Bitcoin", "Bitcoin Cash", "Ether", "Coinbase"}
 
 
@@ -93,6 +94,7 @@ def test_what_other_inputs_hold_is_gathered_first_and_the_first_output_pays_the_
     rows = transfers(tmp_path, ["btc"])
     a, b, c = 1, 2, 3
     assert rows.select("kind", "payer", "payee", "received", "fee", "output").rows() == [
+        (NEW_COINS, ISSUED, 0, 1, 0, 0),
         (NEW_COINS, ISSUED, a, 50, 0, 1),
         (NEW_COINS, ISSUED, b, 30, 0, 2),
         (NEW_COINS, ISSUED, a, 7, 0, 3),

@@ -22,8 +22,10 @@ MOST_TAGS: Final = 100_000
 """Of a file; the tool passes over files above 200 MB."""
 CONCEPTS: Final[Mapping[str, str]] = {"mixer": "mixing_service", "swap": "exchange"}
 """Of the taxonomy that the tool ships (db/concepts.yaml), by the category of schemas.PUBLIC_TAG."""
-NETWORKS: Final[Mapping[str, str]] = {"regtest": "REGTEST", "private": "PRIVATE-TESTNET"}
+NETWORKS: Final[Mapping[str, str]] = {"regtest": "REGTEST"}
 """Ends of the network's name, by what the manifest calls it: no tool takes the addresses for those of a live chain."""
+OTHERS: Final = "PRIVATE-TESTNET"
+"""In place of what is not in NETWORKS."""
 
 
 class Kind(NamedTuple):
@@ -68,7 +70,7 @@ def _header(dataset: Dataset, kind: Kind, service: str, coin: str) -> dict[str, 
         "label": service,
         "source": f"{run}, {kind.folder}",
         "currency": coin.upper(),
-        "network": f"{coin.upper()}-{NETWORKS[of['chains'][coin]['network']]}",
+        "network": f"{coin.upper()}-{NETWORKS.get(of['chains'][coin]['network'], OTHERS)}",
         "confidence": kind.confidence,
         "concepts": [CONCEPTS[_category(service)]],
     }

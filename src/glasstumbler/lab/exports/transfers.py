@@ -40,7 +40,7 @@ def coins(dataset: Dataset) -> list[str]:
 def transfers(observer: Path, shown: Sequence[str]) -> pl.DataFrame:
     """COLUMNS of every transfer on these chains, by time; `observer` is that folder of a dataset.
 
-    Without the first block's, which nobody can spend, and without outputs that neither hold nor pay anything.
+    Without outputs that neither pay an address nor hold anything, and without what the first block pays nobody.
     """
     parts = [_rows(_Chain(observer, coin), number) for number, coin in enumerate(shown)]
     rows = parts[0] if len(parts) == 1 else pl.concat([pl.DataFrame(schema=dict(COLUMNS)), *parts])
@@ -68,8 +68,8 @@ def _rows(chain: _Chain, number: int) -> pl.DataFrame:
     of_input, of_output = chain.inputs["tx"].to_numpy(), chain.outputs["tx"].to_numpy()
     moved = np.flatnonzero((chain.inputs["place"].to_numpy() > 0) & (chain.source != chain.payer[of_input]))
     fee = np.where(chain.outputs["vout"].to_numpy() == 0, chain.fee[of_output], 0)
-    holds = (chain.payee != NOWHERE) | (chain.outputs["amount"] > 0).to_numpy() | (fee > 0)
-    real = np.flatnonzero((chain.height[of_output] > 0) & holds)
+    holds = (chain.height[of_output] > 0) & ((chain.outputs["amount"] > 0).to_numpy() | (fee > 0))
+    real = np.flatnonzero((chain.payee != NOWHERE) | holds)
     tx_moved, tx_real = of_input[moved], of_output[real]
     order = np.argsort(np.concatenate([tx_moved * 2, tx_real * 2 + 1]), kind="stable")
 
