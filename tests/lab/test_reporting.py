@@ -21,9 +21,11 @@ from glasstumbler.cli import main
 from glasstumbler.lab import results as scores
 from glasstumbler.lab.reporting import flow, make, orders, page, palette
 from glasstumbler.lab.reporting.board import by_volume, number
+from glasstumbler.lab.reporting.meanings import explained
 from glasstumbler.lab.reporting.page import Content
 from glasstumbler.lab.reporting.traced import Traced
 from glasstumbler.lab.results import CAVEAT, Bootstrap, Curve, DatasetInfo, Failure, Results, Role, Row, Timing
+from glasstumbler.lab.scoring import clustering, linking, tainting
 from glasstumbler.lab.tasks import Dataset
 from tests.lab import chromium
 from tests.lab.conftest import rows_of
@@ -222,6 +224,23 @@ def test_who_named_what_is_drawn_on_it(content: Content) -> None:
         by = {letter for letter, s in letters.items() if end.coin[:2] in {each.payout[:2] for each in s.named}}
         assert set(end.letters) == by
     assert [end for end in ends if end.right] == ends[: len(content.traced.payouts)]
+
+
+def test_the_dark_page_reaches_every_colour(content: Content) -> None:
+    """A style sheet does not reach into what a <use> copies, so colours stand at the <use>."""
+    for figure in content.all_figures():
+        root = ElementTree.fromstring(figure.inline())
+        copied = [mark for defs in root.iter("defs") for mark in defs]
+        assert copied or not list(root.iter("use"))
+        assert not [mark.attrib for mark in copied if "fill" in mark.attrib or "stroke" in mark.attrib], figure.name
+        colors = {each.get(what, "none") for each in root.iter() for what in ("fill", "stroke")}
+        assert colors <= {"none", *(tone.light for tone in palette.TONES.values())}, figure.name
+
+
+def test_every_measure_is_explained() -> None:
+    measures = {*linking.RANKS, *linking.CLAIMS, *linking.MATCHES, *linking.BITS, *clustering.MEASURES}
+    measures |= {f"{name}, {truth}" for name in tainting.MEASURES for truth in ("custody", "beneficial")}
+    assert {name for name, _ in explained(measures)} == measures
 
 
 # -- the same again, and text as text ---------------------------------------------------------------------------------

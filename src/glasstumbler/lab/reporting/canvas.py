@@ -113,6 +113,7 @@ class Figure(NamedTuple):
         self._draw(FigureCanvasSVG, out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
         root = ElementTree.fromstring(out.getvalue())  # noqa: S314 - of our own making
         _plain(root)
+        _inherit(root)
         _rename(root, self.name)
         about = [("title", self.title), ("desc", self.alt)]
         for place, (tag, text) in enumerate(about):
@@ -143,6 +144,18 @@ def _plain(root: ElementTree.Element) -> None:
             each.set("d", " ".join(each.attrib["d"].split()))
         each.text, each.tail = (each.text or "").strip("\n ") or None, None
     root.set("stroke-linejoin", "round")
+
+
+def _inherit(root: ElementTree.Element) -> None:
+    """Marks are drawn once and used often. A style sheet reaches the use but not what it copies, which therefore has no
+    colours of its own."""
+    marks = {f"#{mark.get('id')}": mark for defs in root.iter(_named(root, "defs")) for mark in defs}
+    colors = {name: {what: mark.attrib.pop(what, "") for what in ("fill", "stroke")} for name, mark in marks.items()}
+    for use in root.iter(_named(root, "use")):
+        (name,) = (value for key, value in use.attrib.items() if key.endswith("}href"))
+        for what, color in colors[name].items():
+            if color and what not in use.attrib:
+                use.set(what, color)
 
 
 def _rename(root: ElementTree.Element, name: str) -> None:

@@ -257,13 +257,11 @@ def _volume_axes(field: Axes, measure: str) -> None:
 def curves(board: Board, kind: str, found: Sequence[Curve]) -> Figure | None:
     """Of one kind (Curve.kind) and task; None if no method has points."""
     look_of = looks(board)
-    wanted = [curve for curve in found if (curve.task, curve.kind) == (board.task, kind) and curve.x]
-    series = [
-        _of_curve(curve, look_of.get((curve.method, curve.role), look(curve.role, 0)), kind == "calibration")
-        for curve in wanted
-    ]
+    known = {(curve.method, curve.role): curve for curve in found if (curve.task, curve.kind) == (board.task, kind)}
+    wanted = [(curve, look_of[key]) for key in look_of if (curve := known.get(key)) is not None and curve.x]
+    series = [_of_curve(curve, look, kind == "calibration") for curve, look in wanted]
     title = f"{board.task}: {_KINDS[kind][0]}"
-    said = "; ".join(f"{curve.method}, {len(curve.x)} points" for curve in wanted)
+    said = "; ".join(f"{curve.method}, {len(curve.x)} points" for curve, _ in wanted)
     alt = f"{_KINDS[kind][1]} Lines: {said}."
     return _lines(f"{board.task.lower()}-{kind}", title, alt, series, partial(_curve_axes, kind=kind))
 
@@ -334,7 +332,7 @@ def _series(field: Axes, series: Series) -> None:
         clip_on=False,
     )
     if series.weights:
-        line.set_markevery([])
+        line.set(markevery=[], linewidth=1, alpha=0.6)
         for x, y, weight in zip(series.x, series.y, series.weights, strict=True):
             field.plot(
                 [x],
