@@ -47,7 +47,7 @@ FEATURES: Final = (
 )
 """In the order of the file's columns, after the transaction and its time step."""
 LOCAL: Final = len(OWN) + 2 * len(ENDS) * len(FOUR)
-AT_ONCE: Final = 50_000
+AT_ONCE: Final = 10_000
 """Transactions whose features are in memory together."""
 
 
