@@ -33,6 +33,17 @@ def test_a_density_by_hand() -> None:
     assert heights.tolist() == pytest.approx([0.5 / 5 / 2.25, 4.5 / 5 / 11.25])
 
 
+def test_values_that_are_alike_have_a_narrow_bin_of_their_own() -> None:
+    """Orders of a service with a fee rule leave nothing over but where they were paid too much or too little."""
+    draw = np.random.default_rng(1)
+    values = np.concatenate([draw.uniform(-1e-8, 1e-8, 80), draw.uniform(-0.3, 0.3, 20)])
+    found = density(values, 1e-6)
+    place = int(np.searchsorted(found.edges, 0.0, "right")) - 1
+    width = float(found.edges[place + 1] - found.edges[place])
+    assert width < 3e-6
+    assert found.heights[place] * width > 0.7
+
+
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200), st.floats(1e-3, 10))
 def test_a_density_is_one_and_holds_what_was_seen(values: list[float], finest: float) -> None:
     found = density(values, finest)
