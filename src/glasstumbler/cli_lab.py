@@ -52,7 +52,7 @@ def report(
     dataset: Annotated[Path, Parameter(help="Folder of a dataset.")],
     /,
     *,
-    scores: Annotated[Path, Parameter(help="The results.json that `score` wrote of it.")],
+    scores: Annotated[Path | None, Parameter(help="The results.json of it; else where `score` wrote it.")] = None,
     out: Annotated[Path, Parameter(help="The page: one HTML file, whole in itself.")] = Path("report.html"),
     figures: Annotated[Path | None, Parameter(help="Folder for every figure as SVG and PNG.")] = None,
 ) -> int:
@@ -60,7 +60,7 @@ def report(
     from glasstumbler.lab.reporting.make import report as make
 
     with progress() as show:
-        done = make(dataset, scores, out, figures, show)
+        done = make(dataset, scores or _scores(dataset) / "results.json", out, figures, show)
     say(f"{done.page} {done.page.stat().st_size:,} bytes")
     if figures is not None:
         say(f"{figures}: {len(done.figures)} files")
@@ -88,7 +88,7 @@ def score(
 
     if not seconds > 0 or not memory > 0:
         raise SettingsError("--seconds and --memory are more than 0")
-    folder = out or dataset.resolve().with_name(f"{dataset.resolve().name}-scores")
+    folder = out or _scores(dataset)
     if folder.resolve() == dataset.resolve() or (folder / "manifest.json").exists():
         raise SettingsError(f"--out {folder} is a dataset: scores go elsewhere")
     with progress() as show:
@@ -100,3 +100,8 @@ def score(
     for failure in done.results.failures:
         say(f"failed: {failure.method}: {failure.what}")
     return 1 if done.results.failures else 0
+
+
+def _scores(dataset: Path) -> Path:
+    """Beside the dataset, never in it."""
+    return dataset.resolve().with_name(f"{dataset.resolve().name}-scores")

@@ -288,9 +288,10 @@ def argv() -> Iterator[None]:
 def test_the_command_writes_the_page_and_every_figure_twice(folder: Path, tmp_path: Path, html: str) -> None:
     few = scored(folder)
     few = msgspec.structs.replace(few, rows=[row for row in few.rows if row.task == "T2"], curves=[])
-    written, _ = scores.write(few, tmp_path)
+    written, _ = scores.write(few, folder.with_name(f"{folder.name}-scores"))
     out, drawn = tmp_path / "new" / "report.html", tmp_path / "figures"
-    assert command("report", folder, "--scores", written, "--out", out, "--figures", drawn) == 0
+    assert command("report", folder, "--out", out, "--figures", drawn) == 0
+    written.unlink()
     names = re.findall(r'<figure id="figure-([^"]+)"', out.read_text())
     assert len(names) >= 6
     assert {path.name for path in drawn.iterdir()} == {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
