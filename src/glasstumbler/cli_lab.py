@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,14 +19,28 @@ def simulate(
     orders: Annotated[int, Parameter(help="How many.")],
     out: Annotated[Path, Parameter(help="Folder for the dataset; a run that was broken off goes on there.")],
     seed: Annotated[int, Parameter(help="Same seed, same bytes.")] = 1,
-    mode: Annotated[Literal["signed"], Parameter(help="signed: every transaction is one that nodes take.")] = "signed",
+    mode: Annotated[
+        Literal["signed", "fast"], Parameter(help="signed: nodes would take every transaction; fast: no signatures.")
+    ] = "signed",
+    processes: Annotated[int, Parameter(help="How many work side by side; fast mode only.")] = 1,
 ) -> int:
     """Drive customers of the services through a scenario, without HTTP, and write the dataset with its answer key."""
+    from glasstumbler.lab.fast.run import simulate as run_fast
     from glasstumbler.lab.scenario import load
     from glasstumbler.lab.simulate import simulate as run
 
-    with progress() as show:
-        done = run(Path(scenario).stem, load(scenario), orders, seed, out, show)
+    if mode == "signed" and processes != 1:
+        raise SettingsError("--processes: only --mode fast works in several; a signed run is one laboratory")
+    name, loaded = Path(scenario).stem, load(scenario)
+    try:
+        with progress() as show:
+            if mode == "fast":
+                done = run_fast(name, loaded, orders, seed, out, processes, show)
+            else:
+                done = run(name, loaded, orders, seed, out, show)
+    except KeyboardInterrupt:
+        print(f"glasstumbler: stopped; the same command goes on with what {out} keeps", file=sys.stderr)
+        raise
     say(f"{out}: {done.orders} orders in {done.blocks} blocks, {done.seconds / 86_400:.1f} days")
     if done.refused or done.unpaid:
         say(f"{done.refused} orders refused by their service, {done.unpaid} deposits for which nobody had coins")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -70,20 +70,23 @@ class House:
         chains: Chains | None = None,
         nodes: NodeKind = "in-process",
         say: Callable[[str], None] = lambda line: None,
+        only: Collection[str] = tuple(services.SERVICES),
+        wallet: type[Wallet] = Wallet,
     ) -> None:
         """`folder` None: nothing outlives the run. `seed` None: randomness is the system's. `store`: the record's
         address, by default a file in the folder, or the store itself. `chains`: those of another owner, who closes
         them; by default the house opens its own, on these `nodes` (real ones need a folder, and
-        `say` what is being started)."""
+        `say` what is being started). `only`: the services that it has; `wallet`: how their keys are made."""
         self.folder, self.vault, self.clock, self.nodes = folder, vault, clock, nodes
         self._seed = seed
+        self._chances: dict[str, random.Random] = {}
         tables = dict(tables or {})
         self.settings = lab_settings(tables)
         tables.pop("lab", None)
         unknown = sorted(set(tables) - set(services.SERVICES))
         if unknown:
             raise SettingsError(f"no service is called {unknown[0]!r}; known: lab, {', '.join(services.SERVICES)}")
-        self.policies, dialect_settings = _policies(tables, self.settings.chains)
+        self.policies, dialect_settings = policies_of(tables, self.settings.chains, only)
         place = store or (folder / "record.db" if folder else None)
         owner = vault.fingerprint
         self.store = open_store(place, owner) if place is None or isinstance(place, str | Path) else place
@@ -95,7 +98,7 @@ class House:
         self.ground = Lent(chains) if chains else self._open_ground(nodes, say)
         self.chains, self.lightning = self.ground.chains.onchain, self.ground.chains.lightning
         _check_kinds(self.policies, self.chains)
-        self.wallet = Wallet(vault.wallet_seed, self.chains)
+        self.wallet = wallet(vault.wallet_seed, self.chains)
         watches = {coin: Watch(self.store, chain, self.policies, clock) for coin, chain in self.chains.items()}
         self._payer = Payer(
             self.store, self.chains, self.policies, self.wallet, clock, self._chance("coins"), self.behaviours,
@@ -113,7 +116,13 @@ class House:
     def _chance(self, purpose: str) -> random.Random:
         if self._seed is None:
             return SystemChance()
-        return random.Random(f"{self._seed}:{purpose}")  # noqa: S311
+        found = self._chances[purpose] = random.Random(f"{self._seed}:{purpose}")  # noqa: S311
+        return found
+
+    def reseed(self, seed: int) -> None:
+        """Draw on as a house that was opened with this seed does."""
+        for purpose, chance in self._chances.items():
+            chance.seed(f"{seed}:{purpose}")
 
     def _open_ground(self, nodes: NodeKind, say: Callable[[str], None]) -> Ground:
         folder, chosen = self.folder / "chains" if self.folder else None, self.settings
@@ -292,14 +301,16 @@ def _check_kinds(policies: Mapping[str, Policy], chains: Mapping[str, LabChain])
                     raise SettingsError(f"[{slug}.coins.{coin}] {name}: {coin} has the types {', '.join(kinds)}")
 
 
-def _policies(
-    tables: Mapping[str, Any], chains: tuple[str, ...]
+def policies_of(
+    tables: Mapping[str, Any], chains: tuple[str, ...], only: Collection[str]
 ) -> tuple[dict[str, Policy], dict[str, msgspec.Struct]]:
     """Each service's policy and dialect settings; coins whose chain does not run are left out."""
     policies: dict[str, Policy] = {}
     dialects: dict[str, msgspec.Struct] = {}
     here = {"msat" if chain == "lightning" else chain for chain in chains}
     for slug, kind in services.SERVICES.items():
+        if slug not in only:
+            continue
         table = tables.get(slug, {})
         if not isinstance(table, Mapping):
             raise SettingsError(f"[{slug}] is a table of settings, not {table!r}")

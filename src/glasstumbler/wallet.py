@@ -17,7 +17,7 @@ class Wallet:
     """Derives what a service is paid to and what it signs with. Nothing is stored but the index of each key."""
 
     def __init__(self, seed: bytes, chains: Mapping[str, Chain]) -> None:
-        self._ring, self._chains = KeyRing(seed), chains
+        self._seed_bytes, self._ring, self._chains = seed, KeyRing(seed), chains
 
     def key(self, coin: str, service: str, kind: str, branch: str, index: int) -> bytes:
         if kind == SUBADDRESS:

@@ -15,8 +15,8 @@ DOCS = Path(__file__).parents[2] / "docs" / "scenarios.md"
 PLAIN = "[services]\nwhir = 1\n"
 
 
-def test_six_scenarios_come_with_the_program() -> None:
-    assert ready() == ["busy-day", "five-services", "look-alikes", "quiet-day", "swaps", "volume-sweep"]
+def test_seven_scenarios_come_with_the_program() -> None:
+    assert ready() == ["busy-day", "five-services", "look-alikes", "million", "quiet-day", "swaps", "volume-sweep"]
 
 
 @pytest.mark.parametrize("name", ready())

@@ -89,6 +89,9 @@ _PUBLIC_TEST_FORMS: Final = frozenset(
     }
 )
 
+UNSIGNED: Final = "unsigned"
+"""Network of chains in memory whose transactions carry no signature: for datasets, never to be served."""
+
 INVOICE_PREFIX: Final = "lnbcrt"
 _INVOICE = re.compile(r"(ln[a-z]+)(?:[0-9]+[munp]?)?1[a-z0-9]+")
 
@@ -103,6 +106,12 @@ def check_node(coin: str, **seen: Fact) -> None:
         return
     allowed = " or ".join(_facts(row) for row in rows) or "no node of this coin"
     raise RefusedNode(f"{coin} node", _facts(seen) or "nothing", allowed)
+
+
+def check_served(coin: str, network: str) -> None:
+    """RefusedNode for a chain that clients must not be shown."""
+    if network == UNSIGNED:
+        raise RefusedNode(f"{coin} chain", f"network {network!r}", "chains whose transactions are signed")
 
 
 def check_address(coin: str, form: str) -> str:

@@ -42,6 +42,7 @@ def text(manifest: dict[str, Any]) -> str:
         f"| Models in place of real consensus | {', '.join(manifest['models']) or 'none'} |",
         f"| Chains that hide amounts and addresses | {', '.join(manifest['hidden']) or 'none'} |",
         "",
+        *_means(manifest),
         "## Chains",
         "",
         "| Coin | Network | Node | Height |",
@@ -64,6 +65,23 @@ def text(manifest: dict[str, Any]) -> str:
         "Versions: " + ", ".join(f"{name} {number}" for name, number in manifest["versions"].items() if number) + ".",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _means(manifest: dict[str, Any]) -> list[str]:
+    """What is to be known of a mode, and the records that were kept."""
+    if "mode_means" not in manifest:
+        return []
+    kept = [f"| {of['file']} | {of['entries']:,} | {of['head']} |" for of in manifest["record"].values()]
+    return [
+        "## The mode",
+        "",
+        manifest["mode_means"],
+        "",
+        "| Record | Entries | Hash of the last |",
+        "|---|---|---|",
+        *kept,
+        "",
+    ]
 
 
 def _doc(name: str) -> str:

@@ -98,6 +98,10 @@ class Book:
     def orders(self) -> Iterator[Order]:
         yield from self._orders.values()
 
+    def every_order(self) -> Iterator[Order]:
+        """One after another, from the record."""
+        return self._records.all_orders()
+
     def deposits(self, order: Order) -> list[Deposit]:
         return self._records.deposits_of(order.number)
 

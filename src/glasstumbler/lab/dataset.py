@@ -78,19 +78,18 @@ def build(records: Records, chains: Mapping[str, Chain], policies: Mapping[str, 
     return {
         **observed.observe(chains),
         "public_tag": observed.tags(records, swaps),
-        "order": [_order(book, order) for order in book.orders()],
+        "order": [order_row(order, truth.shares(order, book.deposits(order))) for order in book.orders()],
         "link": [row for order in book.orders() for link in truth.order_links(book, order) for row in _link(link)],
         "hop": _hops(book, records),
         "wallet_truth": _wallets(book, records, chains),
-        "service_policy": _policies(policies),
+        "service_policy": policy_rows(policies),
     }
 
 
 # -- answers ----------------------------------------------------------------------------------------------------------
 
 
-def _order(book: Book, order: Order) -> dict[str, Any]:
-    divided = truth.shares(order, book.deposits(order))
+def order_row(order: Order, divided: truth.Shares) -> dict[str, Any]:
     return {
         "service": order.service,
         "order_id": order.id,
@@ -183,7 +182,7 @@ def _wallets(book: Book, records: Records, chains: Mapping[str, Chain]) -> list[
     ]
 
 
-def _policies(policies: Mapping[str, Policy]) -> list[dict[str, Any]]:
+def policy_rows(policies: Mapping[str, Policy]) -> list[dict[str, Any]]:
     whole = ("fee_ppm", "expiry", "max_delay", "sweep_every")
     each = tuple(name for name in schemas.SERVICE_POLICY.names if name in _COIN_FIELDS)
     return [
@@ -227,11 +226,9 @@ def _write(rows: Rows, chains: Mapping[str, Chain], about: About, out: Path) -> 
             for name, schema in (tables | schemas.MORE[folder]).items()
             if name in rows
         }
-        path = out / "manifest.json"
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(_manifest(files, chains, about)), indent=2) + b"\n")
+        return write_manifest(files, {coin: shown(chain) for coin, chain in chains.items()}, about, out)
     except OSError as error:
         raise StoreError(f"cannot write the dataset: {error}") from None
-    return path
 
 
 def _write_table(rows: list[dict[str, Any]], schema: pa.Schema, path: Path) -> dict[str, Any]:
@@ -241,11 +238,19 @@ def _write_table(rows: list[dict[str, Any]], schema: pa.Schema, path: Path) -> d
     return {"rows": len(rows), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
-def _manifest(files: dict[str, Any], chains: Mapping[str, Chain], about: About) -> dict[str, Any]:
-    networks = {
-        coin: {"network": chain.network, "node": chain.node, "model": chain.model, "height": chain.tip()[0]}
-        for coin, chain in chains.items()
-    }
+def shown(chain: Chain) -> dict[str, Any]:
+    """What a manifest says of a chain."""
+    return {"network": chain.network, "node": chain.node, "model": chain.model, "height": chain.tip()[0]}
+
+
+def write_manifest(files: Mapping[str, Any], chains: Mapping[str, Mapping[str, Any]], about: About, out: Path) -> Path:
+    """`files`: rows and SHA-256 of each; `chains`: what is `shown` of each. OSError if it cannot be written."""
+    path = out / "manifest.json"
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(_manifest(files, chains, about)), indent=2) + b"\n")
+    return path
+
+
+def _manifest(files: Mapping[str, Any], chains: Mapping[str, Mapping[str, Any]], about: About) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "notice": "Synthetic data from private test chains; the coins have no value and the services are not live.",
@@ -256,8 +261,8 @@ def _manifest(files: dict[str, Any], chains: Mapping[str, Chain], about: About) 
             "python": ".".join(platform.python_version_tuple()[:2]),
             **{name: _version(name) for name in LIBRARIES},
         },
-        "chains": networks,
-        "models": [coin for coin, chain in chains.items() if chain.model] + ["lightning"] * about.lightning_model,
+        "chains": chains,
+        "models": [coin for coin, chain in chains.items() if chain["model"]] + ["lightning"] * about.lightning_model,
         "hidden": sorted(observed.HIDDEN & set(chains)),
         **about.details,
         "files": files,

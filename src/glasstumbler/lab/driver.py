@@ -19,7 +19,6 @@ from glasstumbler.lab.background import Signing
 from glasstumbler.lab.door import Door, Mix, Opened, Swap
 from glasstumbler.lab.population import WHOLE, Funding, Population
 from glasstumbler.lab.scenario import Coins, Scenario, Services
-from glasstumbler.store.counts import count
 from glasstumbler.store.records import Records
 
 TICK: Final = 60
@@ -251,4 +250,4 @@ class Driver:
 
 
 def _busy(records: Records) -> bool:
-    return any(by_state.get(state.value) for by_state in count(records).orders.values() for state in _BUSY)
+    return any(state in _BUSY for (_, state), number in records.order_states().items() if number)

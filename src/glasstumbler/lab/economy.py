@@ -61,7 +61,7 @@ class Made(NamedTuple):
         return len(self.kind)
 
 
-class _Wish(NamedTuple):
+class Wish(NamedTuple):
     """Payments that somebody wants to make in one transaction each: by transaction, and by output."""
 
     payer: Ints
@@ -71,9 +71,21 @@ class _Wish(NamedTuple):
     amount: Ints
 
 
+class Chosen(NamedTuple):
+    """With what wishes are paid, by wish; and the places of the coins of all that can be."""
+
+    good: Flags
+    counts: Ints
+    coins: Ints
+    change: Ints
+    fee: Ints
+
+
 class Background:
     """The economy's state. Owners: first `guests` (whoever else drives the chain names them), then people, exchanges,
-    employers, peelers."""
+    employers, peelers. A coin's *place* is its index in the arrays of coins."""
+
+    _frame, _input, _output, _most_inputs, _dust = _FRAME, _INPUT, _OUTPUT, _MOST_INPUTS, _DUST
 
     def __init__(self, settings: Economy, guests: int, seed: int, coin: str, block_seconds: int) -> None:
         self._settings, self._seed, self._coin, self._block_seconds = settings, seed, coin, block_seconds
@@ -88,6 +100,8 @@ class Background:
         self._young: list[tuple[Ints, Ints, Ints, Ints]] = []
         self.home = np.full(self.owners, OUTSIDE, np.int64)
         """By owner: the address that is used again."""
+        self._settled = np.zeros(0, np.int64)
+        """Owners who never use another one."""
         self.owner_of: list[Ints] = []
         self._coins = self._addresses = 0
         self._payment = units("payment", settings.payment, "btc")
@@ -98,6 +112,10 @@ class Background:
     def role(self, owner: int) -> str:
         """customer, person, exchange, employer or peeler."""
         return ROLES[int(np.searchsorted(self._ends, owner, side="right"))]
+
+    def roles(self) -> Ints:
+        """By owner: index of ROLES, or their number for who has none."""
+        return np.searchsorted(self._ends, np.arange(self.owners), side="right").astype(np.int64)
 
     # -- coins and addresses --------------------------------------------------------------------------------------
 
@@ -140,7 +158,7 @@ class Background:
         """One payment to the outside; None if the owner's coins do not suffice."""
         rng = stream(self._seed, "economy", self._coin, "deposit", block, serial)
         one = np.array([owner], np.int64)
-        wish = _Wish(one, np.array([Kind.DEPOSIT]), np.array([0, 1]), np.array([OUTSIDE]), np.array([amount], np.int64))
+        wish = Wish(one, np.array([Kind.DEPOSIT]), np.array([0, 1]), np.array([OUTSIDE]), np.array([amount], np.int64))
         made = self._spend(wish, rng)
         return made if len(made) else None
 
@@ -159,7 +177,7 @@ class Background:
         tries = 8 * (a_day * self._block_seconds * hour // whole + 1)
         return int(np.count_nonzero(rng.integers(0, whole * tries, tries) < a_day * self._block_seconds * hour))
 
-    def _payments(self, rng: np.random.Generator, seconds: int) -> _Wish:
+    def _payments(self, rng: np.random.Generator, seconds: int) -> Wish:
         count = self._often(rng, self._settings.payments_a_day, seconds)
         everybody = np.concatenate([self.people, self.guests])
         payer = rng.choice(self.people, count)
@@ -170,20 +188,20 @@ class Background:
         amount = spread(rng, *self._payment, count)
         return _single(payer, payee, amount, Kind.PAYMENT)
 
-    def _withdrawals(self, rng: np.random.Generator, seconds: int) -> _Wish:
+    def _withdrawals(self, rng: np.random.Generator, seconds: int) -> Wish:
         """Each batch from one exchange's hot wallet; peelers who have run out are among those who withdraw."""
         count = self._often(rng, self._settings.withdrawal_batches_a_day, seconds) if len(self.exchanges) else 0
         each = self._settings.withdrawals_each
         payee = rng.choice(np.concatenate([self.people, self.guests]), count * each)
         amount = spread(rng, *self._payment, count * each)
-        poor = self.peelers[~np.isin(self.peelers, self.owner[self.amount > 2 * self._payment[0]])]
+        poor = self._poor(2 * self._payment[0] + 1)
         known = min(len(poor), count * each)
         payee[:known], amount[:known] = poor[:known], self._funds
         first = np.arange(count + 1, dtype=np.int64) * each
         payer = rng.choice(self.exchanges, count) if count else np.zeros(0, np.int64)
-        return _Wish(payer, np.full(count, Kind.WITHDRAWALS), first, payee, amount)
+        return Wish(payer, np.full(count, Kind.WITHDRAWALS), first, payee, amount)
 
-    def _payrolls(self, rng: np.random.Generator, seconds: int) -> _Wish:
+    def _payrolls(self, rng: np.random.Generator, seconds: int) -> Wish:
         """Once a day, at nine, each employer pays the same people the same wages."""
         due = seconds % DAY // self._block_seconds == 9 * _HOUR // self._block_seconds
         payer = self.employers if due else self.employers[:0]
@@ -192,9 +210,9 @@ class Background:
         wage = self._payment[0] * (1 + np.arange(each, dtype=np.int64) % 5)
         first = np.arange(len(payer) + 1, dtype=np.int64) * each
         kind = np.full(len(payer), Kind.PAYROLL)
-        return _Wish(payer, kind, first, self.people[place.ravel()], np.tile(wage, len(payer)))
+        return Wish(payer, kind, first, self.people[place.ravel()], np.tile(wage, len(payer)))
 
-    def _peels(self, rng: np.random.Generator) -> _Wish:
+    def _peels(self, rng: np.random.Generator) -> Wish:
         """Each peeler pays a little out of the one coin that is left, block after block."""
         return _single(
             self.peelers,
@@ -207,10 +225,10 @@ class Background:
         """An exchange with many coins makes them one."""
         made = []
         for exchange in self.exchanges:
-            mine = np.flatnonzero((self.owner == exchange) & (self.amount > _DUST))[:_MOST_INPUTS]
+            mine = self._of(int(exchange))
             if len(mine) >= self._settings.consolidate_at:
                 fee = np.array([_FRAME + _INPUT * len(mine) + _OUTPUT], np.int64)
-                left = self.amount[mine].sum(keepdims=True) - fee
+                left = self._owner_and_amount(mine)[1].sum(keepdims=True) - fee
                 owner = np.array([exchange], np.int64)
                 made.append(self._finish(Kind.CONSOLIDATION, mine, owner, self.fresh(owner), left, fee))
         return _together(made)
@@ -221,27 +239,30 @@ class Background:
         size = self._settings.coinjoin_people
         for _ in range(self._often(rng, self._settings.coinjoins_a_day, seconds)):
             own = _FRAME + _INPUT + 2 * _OUTPUT
-            good = np.flatnonzero((self.amount >= self._joined + own) & np.isin(self.owner, self.people))
-            _, at = np.unique(self.owner[good], return_index=True)
-            if len(at) < size:
+            able = self._with_enough(self._joined + own)
+            if len(able) < size:
                 break
-            taken = good[at[rng.permutation(len(at))[:size]]]
-            owner, change = self.owner[taken], self.amount[taken] - self._joined - own
+            taken = able[rng.permutation(len(able))[:size]]
+            owner, held = self._owner_and_amount(taken)
+            change = held - self._joined - own
             kept = change > _DUST
             owners = np.concatenate([owner, owner[kept]])
             amounts = np.concatenate([np.full(size, self._joined, np.int64), change[kept]])
             shuffled = rng.permutation(len(owners))
-            fee = np.array([self.amount[taken].sum() - amounts.sum()], np.int64)
+            fee = np.array([held.sum() - amounts.sum()], np.int64)
             owners, amounts = owners[shuffled], amounts[shuffled]
             made.append(self._finish(Kind.COINJOIN, taken, owners, self.fresh(owners), amounts, fee))
         return made
 
     # -- spending -------------------------------------------------------------------------------------------------
 
-    def _spend(self, wish: _Wish, rng: np.random.Generator) -> Made:
+    def _spend(self, wish: Wish, rng: np.random.Generator) -> Made:
         """Each payer's oldest coins that suffice; one transaction for a payer, and none for who has too little."""
         wish = _once(wish)
         rate = rng.integers(1, self._settings.most_fee_rate, len(wish.payer), endpoint=True)
+        return self._build(wish, self._choose(wish, rate), rng)
+
+    def _choose(self, wish: Wish, rate: Ints) -> Chosen:
         sizes = np.diff(wish.first)
         asked = np.add.reduceat(wish.amount, wish.first[:-1]) if len(sizes) else np.zeros(0, np.int64)
         order = np.flatnonzero(self.amount > _DUST)
@@ -257,25 +278,14 @@ class Background:
             wanted = bare + rate * _INPUT * np.maximum(until - begin, 1)
             until = np.maximum(until, np.searchsorted(run, run[begin] + wanted, "left"))
         brought = run[np.minimum(until, len(order))] - run[begin]
-        cost = rate * (_FRAME + _OUTPUT * (sizes + 1) + _INPUT * (until - begin))
-        good = (until <= end) & (brought >= asked + cost)
-        return self._build(wish, good, order, begin, until, brought - asked - cost, cost, rng)
+        fee = rate * (_FRAME + _OUTPUT * (sizes + 1) + _INPUT * (until - begin))
+        good = (until <= end) & (brought >= asked + fee)
+        coins = order[_ranges(begin[good], (until - begin)[good])]
+        return Chosen(good, until - begin, coins, brought - asked - fee, fee)
 
-    def _build(
-        self,
-        wish: _Wish,
-        good: Flags,
-        order: Ints,
-        begin: Ints,
-        until: Ints,
-        change: Ints,
-        fee: Ints,
-        rng: np.random.Generator,
-    ) -> Made:
-        chosen = np.flatnonzero(good)
-        payer, change, fee = wish.payer[chosen], change[chosen], fee[chosen]
-        counts = (until - begin)[chosen]
-        inputs = order[_ranges(begin[chosen], counts)]
+    def _build(self, wish: Wish, found: Chosen, rng: np.random.Generator) -> Made:
+        chosen = np.flatnonzero(found.good)
+        payer, change, fee, counts = wish.payer[chosen], found.change[chosen], found.fee[chosen], found.counts[chosen]
         sizes = np.diff(wish.first)[chosen]
         paid = _ranges(wish.first[:-1][chosen], sizes)
         kept = change > _DUST
@@ -291,10 +301,10 @@ class Background:
         address = self._addressed(owner, is_change, rng)
         outputs = np.bincount(places, minlength=len(chosen))
         made = Made(
-            wish.kind[chosen], fee, _offsets(counts), self.number[inputs], _offsets(outputs),
+            wish.kind[chosen], fee, _offsets(counts), self._numbers(found.coins), _offsets(outputs),
             self._numbered(owner, address, amount), owner, address, amount,
         )  # fmt: skip
-        self._drop(inputs)
+        self._drop(found.coins)
         return made
 
     def _addressed(self, owner: Ints, change: Flags, rng: np.random.Generator) -> Ints:
@@ -302,6 +312,7 @@ class Background:
         found = np.full(len(owner), OUTSIDE, np.int64)
         again = rng.integers(0, 100, len(owner)) < self._settings.reuse
         again &= (owner != OUTSIDE) & (self.home[owner] != OUTSIDE) & ~(change & np.isin(owner, self.peelers))
+        again |= np.isin(owner, self._settled)
         found[again] = self.home[owner[again]]
         new = (owner != OUTSIDE) & ~again
         found[new] = self.fresh(owner[new])
@@ -310,7 +321,7 @@ class Background:
     def _finish(self, kind: Kind, taken: Ints, owner: Ints, address: Ints, amount: Ints, fee: Ints) -> Made:
         """One transaction out of the coins at these places."""
         made = Made(
-            np.array([kind]), fee, np.array([0, len(taken)]), self.number[taken], np.array([0, len(owner)]),
+            np.array([kind]), fee, np.array([0, len(taken)]), self._numbers(taken), np.array([0, len(owner)]),
             self._numbered(owner, address, amount), owner, address, amount,
         )  # fmt: skip
         self._drop(taken)
@@ -321,6 +332,27 @@ class Background:
         inside = owner != OUTSIDE
         found[inside] = self.receive(owner[inside], address[inside], amount[inside])
         return found
+
+    # -- coins by their places ------------------------------------------------------------------------------------
+
+    def _numbers(self, places: Ints) -> Ints:
+        return self.number[places]
+
+    def _owner_and_amount(self, places: Ints) -> tuple[Ints, Ints]:
+        return self.owner[places], self.amount[places]
+
+    def _of(self, owner: int) -> Ints:
+        """The owner's oldest coins."""
+        return np.flatnonzero((self.owner == owner) & (self.amount > _DUST))[:_MOST_INPUTS]
+
+    def _with_enough(self, need: int) -> Ints:
+        """Each person's oldest coin of at least so much, person by person."""
+        good = np.flatnonzero((self.amount >= need) & np.isin(self.owner, self.people))
+        return good[np.unique(self.owner[good], return_index=True)[1]]
+
+    def _poor(self, need: int) -> Ints:
+        """Peelers without a coin of at least so much."""
+        return self.peelers[~np.isin(self.peelers, self.owner[self.amount >= need])]
 
     def _drop(self, places: Ints) -> None:
         kept = np.ones(len(self.number), np.bool_)
@@ -350,14 +382,14 @@ class Background:
         self._coins, self._addresses = (int(value) for value in state["counts"])
 
 
-def _single(payer: Ints, payee: Ints, amount: Ints, kind: Kind) -> _Wish:
-    return _Wish(payer, np.full(len(payer), kind), np.arange(len(payer) + 1, dtype=np.int64), payee, amount)
+def _single(payer: Ints, payee: Ints, amount: Ints, kind: Kind) -> Wish:
+    return Wish(payer, np.full(len(payer), kind), np.arange(len(payer) + 1, dtype=np.int64), payee, amount)
 
 
-def _joined(wishes: list[_Wish]) -> _Wish:
+def _joined(wishes: list[Wish]) -> Wish:
     """One after another."""
     starts = np.cumsum([0, *(len(wish.payee) for wish in wishes)])
-    return _Wish(
+    return Wish(
         np.concatenate([wish.payer for wish in wishes]),
         np.concatenate([wish.kind for wish in wishes]),
         np.concatenate([*(wish.first[:-1] + start for wish, start in zip(wishes, starts, strict=False)), starts[-1:]]),
@@ -366,12 +398,12 @@ def _joined(wishes: list[_Wish]) -> _Wish:
     )
 
 
-def _once(wish: _Wish) -> _Wish:
+def _once(wish: Wish) -> Wish:
     """The first wish of each payer: two would spend the same coins."""
     kept = np.sort(np.unique(wish.payer, return_index=True)[1])
     sizes = np.diff(wish.first)[kept]
     paid = _ranges(wish.first[:-1][kept], sizes)
-    return _Wish(wish.payer[kept], wish.kind[kept], _offsets(sizes), wish.payee[paid], wish.amount[paid])
+    return Wish(wish.payer[kept], wish.kind[kept], _offsets(sizes), wish.payee[paid], wish.amount[paid])
 
 
 def _ranges(begin: Ints, counts: Ints) -> Ints:

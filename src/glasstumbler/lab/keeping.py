@@ -24,6 +24,9 @@ from glasstumbler.lab.driver import State
 from glasstumbler.lab.population import Ints
 from glasstumbler.vault import sync
 
+_PARTS = "run.json"
+"""Where a run whose parts are kept one by one says which it is."""
+
 
 class Economy(msgspec.Struct, frozen=True):
     """Of one chain: where the economy's coins are, whom services pay where, what no block has yet."""
@@ -65,20 +68,36 @@ class Keeping:
 
     def resume(self) -> tuple[Kept, dict[str, dict[str, Ints]]]:
         """The last checkpoint with its laboratory in `live`, or a beginning. SettingsError if another run began it."""
+        self._check_parts()
         shutil.rmtree(self.live, ignore_errors=True)
         found = self._checkpoints()
         if not found:
             self.live.mkdir()
             return Kept(self._run), {}
         kept = msgspec.json.decode((found[-1] / "state.json").read_bytes(), type=Kept)
-        if kept.run != self._run:
-            changed = ", ".join(sorted(key for key in self._run if kept.run.get(key) != self._run[key]))
+        self.check(kept.run)
+        shutil.copytree(found[-1] / "laboratory", self.live)
+        return kept, {coin: _arrays(found[-1] / f"{coin}.npz") for coin in kept.economies}
+
+    def check(self, run: Mapping[str, Any]) -> None:
+        """SettingsError if this one was begun by another run."""
+        if changed := ", ".join(sorted(key for key in {*run, *self._run} if run.get(key) != self._run.get(key))):
             raise SettingsError(
                 f"{self._folder.parent} holds another run that was broken off (its {changed} differ): go on with that "
                 "one, or use another folder"
             )
-        shutil.copytree(found[-1] / "laboratory", self.live)
-        return kept, {coin: _arrays(found[-1] / f"{coin}.npz") for coin in kept.economies}
+
+    def resume_parts(self) -> None:
+        """Go on with what is there of a run whose parts are kept one by one, or begin it."""
+        if self._checkpoints():
+            self.check(msgspec.json.decode((self._checkpoints()[-1] / "state.json").read_bytes(), type=Kept).run)
+        self._check_parts()
+        (self._folder / _PARTS).write_bytes(msgspec.json.encode(self._run))
+
+    def _check_parts(self) -> None:
+        path = self._folder / _PARTS
+        if path.exists():
+            self.check(msgspec.json.decode(path.read_bytes()))
 
     def keep(self, kept: Kept, economies: Mapping[str, Mapping[str, Ints]]) -> None:
         """A checkpoint, whole or not at all. `live` is closed."""

@@ -25,7 +25,7 @@ _TICK: Final = 60
 
 Weight = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
-Count = Annotated[int, msgspec.Meta(ge=0, le=100_000)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 Volume = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 Range = tuple[str, str]
 """The least and the most, as decimal strings."""

@@ -10,18 +10,21 @@ After a custodial mix the two disagree, and a method that follows coins finds cu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from glasstumbler.engine import ledger, plan
 from glasstumbler.engine.desk import Deposit
 from glasstumbler.engine.order import Order, PlannedOutput
 from glasstumbler.engine.payment import Payment, PaymentState
-from glasstumbler.lab.custody import MOST_HOPS, Book, Hop, Source, Walk, walk
+from glasstumbler.lab.custody import MOST_HOPS, Book, Hop, Source, walk
 from glasstumbler.money import text
 from glasstumbler.store.records import Records
 
 LIGHTNING = "msat"
+Met = Callable[[Order, Payment], tuple[int | None, bool]]
+"""Hops between an order's deposits and a payment of it, and whether the walk was cut off: see Link."""
 _ON_NETWORK = frozenset((PaymentState.SENT, PaymentState.MINED, PaymentState.SETTLED))
 
 
@@ -144,14 +147,15 @@ def links(records: Records) -> Iterator[Link]:
         yield from order_links(book, order)
 
 
-def order_links(book: Book, order: Order) -> Iterator[Link]:
+def order_links(book: Book, order: Order, met: Met | None = None, divided: Shares | None = None) -> Iterator[Link]:
+    """`met`, `divided`: where they are known already."""
     paid = [(index, payment) for index, payment in _payments(book, order) if payment.state in _ON_NETWORK]
     if not paid:
         return
-    divided = shares(order, book.deposits(order))
+    met, divided = met or partial(_walked, book), divided or shares(order, book.deposits(order))
     for index, payment in paid:
         output = order.outputs[index]
-        walked = walk(book, payment)
+        hops, truncated = met(order, payment)
         yield Link(
             service=order.service,
             order=order.id,
@@ -165,8 +169,8 @@ def order_links(book: Book, order: Order) -> Iterator[Link]:
             asked=output.delay,
             passed=_passed(order, payment),
             fee=divided.fees[index],
-            hops=_shortest(order, walked),
-            truncated=walked.truncated,
+            hops=hops,
+            truncated=truncated,
             height=payment.height,
         )
 
@@ -192,9 +196,11 @@ def _passed(order: Order, payment: Payment) -> int:
     return payment.created - (order.funded if order.funded is not None else order.created)
 
 
-def _shortest(order: Order, walked: Walk) -> int | None:
+def _walked(book: Book, order: Order, payment: Payment) -> tuple[int | None, bool]:
+    """See Link: hops, truncated."""
+    walked = walk(book, payment)
     own = (level for source, level in walked.origins.items() if source.order == order.number)
-    return min(own, default=None)
+    return min(own, default=None), walked.truncated
 
 
 # -- one order, for the lab API ---------------------------------------------------------------------------------------

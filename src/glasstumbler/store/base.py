@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
@@ -29,7 +28,7 @@ class Store(Protocol):
         """Run a unit of work and wait until it is on disk. For threads, not for the event loop."""
         ...
 
-    def write_soon(self, unit: Unit[T]) -> asyncio.Future[T]:
+    def write_soon(self, unit: Unit[T]) -> Awaitable[T]:
         """The same for the event loop."""
         ...
 

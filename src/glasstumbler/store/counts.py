@@ -24,7 +24,7 @@ class Counts(NamedTuple):
 
 def count(records: Records) -> Counts:
     orders: dict[str, dict[str, int]] = {}
-    for service, state, number in records.rows("SELECT service, state, count(*) FROM orders GROUP BY service, state"):
+    for (service, state), number in records.order_states().items():
         orders.setdefault(service, {})[state] = number
     open_ = "SELECT coin, count(*) FROM payment WHERE state IN ('stored', 'sent', 'mined') GROUP BY coin"
     wake = next(records.rows("SELECT min(wake) FROM orders WHERE wake IS NOT NULL"))[0]

@@ -79,12 +79,15 @@ class Records:
         number += 1
         raw = ledger.body(entry)
         link = ledger.link(previous, number, raw)
+        self._add_entry(number, entry, raw, link)
+        self._head = (number, link)
+        return number
+
+    def _add_entry(self, number: int, entry: ledger.Entry, raw: bytes, link: bytes) -> None:
         self._later(
             "INSERT INTO entry (number, kind, service, order_number, body, hash) VALUES (?, ?, ?, ?, ?, ?)",
             (number, entry.kind, entry.service, entry.order, raw, link),
         )
-        self._head = (number, link)
-        return number
 
     def finish(self) -> None:
         """At the end of a unit; RecordError if a document was written and no entry names it."""
@@ -190,6 +193,11 @@ class Records:
         """The earliest time behind `after` at which something is due."""
         found = self._run("SELECT min(wake) FROM orders WHERE wake > ?", (after,)).fetchone()[0]
         return None if found is None else int(found)
+
+    def order_states(self) -> dict[tuple[str, str], int]:
+        """How many orders are in each state, by (service, state)."""
+        rows = self.rows("SELECT service, state, count(*) FROM orders GROUP BY service, state")
+        return {(service, state): number for service, state, number in rows}
 
     def all_orders(self) -> Iterator[Order]:
         for row in self._stream("SELECT doc FROM orders ORDER BY number"):

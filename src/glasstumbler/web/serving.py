@@ -21,6 +21,7 @@ from typing import Any
 import uvicorn
 
 from glasstumbler import log, services
+from glasstumbler.chains import guard
 from glasstumbler.errors import GlassTumblerError, Overloaded, SettingsError
 from glasstumbler.house import House
 from glasstumbler.limits import Limits
@@ -147,6 +148,8 @@ class Serving:
                     await asyncio.to_thread(self._lab.close)
 
     def _open_doors(self, house: House) -> None:
+        for coin, chain in house.chains.items():
+            guard.check_served(coin, chain.network)
         self.house = house
         seconds = self._limits.request_seconds
         apps = {slug: ServiceApp(service, self._gate, seconds) for slug, service in house.services.items()}
