@@ -133,6 +133,14 @@ def test_every_figure_stands_in_it_once_with_its_words(html: str, content: Conte
         assert len(figure.alt) > len(figure.title), figure.name
 
 
+def test_every_table_has_a_name_of_its_own(html: str) -> None:
+    """A reader who hears the page is told where a table scrolls, and which one it is."""
+    regions = Counter(
+        attributes.get("aria-label") for _, attributes in Seen(html).tags if attributes.get("role") == "region"
+    )
+    assert len(regions) > 8 and set(regions.values()) == {1}
+
+
 def test_it_says_what_it_speaks_of(html: str, content: Content) -> None:
     text = unescape(re.sub(r"<[^>]+>", " ", html.partition("</style>")[2]))
     assert text.count(CAVEAT) == 2

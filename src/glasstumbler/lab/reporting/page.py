@@ -84,7 +84,8 @@ def render(content: Content) -> str:
 
 
 def _grids(section: Section) -> dict[str, Grid]:
-    board, measure = section.board, section.board.headline
+    board = section.board
+    measure = f"{board.task}: {board.headline}"
     scores = [(line.method, line.role, [line.rows.get(name) for name in board.measures]) for line in board.lines]
     volumes = sorted({row.volume for part in section.volumes for row in part.rows})
     grids = {
