@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -224,31 +225,13 @@ def test_tags_are_given_away_and_not_scored(scene: Scene) -> None:
 
 # -- the command ------------------------------------------------------------------------------------------------------
 
-MINE = '''
-"""A method of one's own: the payment that is next to the deposit in amount."""
-
-import numpy as np
-import pyarrow as pa
-
-from glasstumbler.lab.methods.base import ANSWERS, About
+PAGE = Path(__file__).parents[2] / "docs" / "scores.md"
+MINE = """
+from glasstumbler.lab.methods.base import About
 
 
-class Nearest:
-    name, task, calibrated = "nearest", "T2", False
+class Mine(Nearest):
     about = About("none", "<b>the nearest</b> amount", "the chain", "square", "often")
-
-    def fit(self, public, told):
-        self.told = told
-
-    def predict(self, public):
-        graph, found = public.graph("btc"), []
-        for cluster in self.told.clusters:
-            if cluster.coin == "btc" and len(cluster.addresses):
-                for deposit in np.flatnonzero(np.isin(graph.address, cluster.addresses)):
-                    off = np.abs(graph.amount - graph.amount[deposit])
-                    off[deposit] = 1 << 62
-                    found.append(("btc", int(deposit), "btc", int(off.argmin()), 1.0))
-        return pa.table([pa.array(column) for column in zip(*found)], names=ANSWERS["T2"].names)
 
 
 class Broken(Nearest):
@@ -256,7 +239,8 @@ class Broken(Nearest):
 
     def predict(self, public):
         return super().predict(public).slice(0, 1).append_column("why", pa.array([1]))
-'''
+"""
+"""What the page shows as a method of one's own comes before it."""
 METHODS = ("demixing", "fifo-time", "cospend", "taint-fifo", "swap-match", "link-entropy", "own-orders")
 needs_wall = pytest.mark.skipif(bool(wall.lacking()), reason="no wall can be built here: " + wall.lacking())
 
@@ -264,8 +248,9 @@ needs_wall = pytest.mark.skipif(bool(wall.lacking()), reason="no wall can be bui
 @pytest.fixture(scope="module")
 def done(small: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
     place = tmp_path_factory.mktemp("score")
-    (place / "mine.py").write_text(MINE)
-    own = () if wall.lacking() else (f"{place}/mine.py:Nearest", "mine:Broken")
+    (shown_on_page,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (place / "mine.py").write_text(shown_on_page + MINE)
+    own = () if wall.lacking() else (f"{place}/mine.py:Mine", "mine:Broken")
     chosen = [part for name in (*METHODS, *own) for part in ("--method", name)]
     command = [sys.executable, "-m", "glasstumbler", "score", str(small), *chosen, "--out", str(place / "out")]
     return subprocess.run(command, capture_output=True, text=True, cwd=place), place / "out"
@@ -293,7 +278,7 @@ def test_the_command_scores_all_and_names_what_failed(done: tuple[subprocess.Com
     assert ran.stdout.splitlines()[-1].startswith("failed: broken: its answer has the columns deposit_coin, ")
     assert "Traceback" not in ran.stderr + ran.stdout
     assert ran.stdout.startswith("small, seed 3 (for train), 60 orders, signed; taught by: period train")
-    assert results.CAVEAT in ran.stdout and "demixing" in ran.stdout and "nearest (own)" in ran.stdout
+    assert results.CAVEAT in ran.stdout and "demixing" in ran.stdout and "nearest-amount (own)" in ran.stdout
 
 
 def test_every_task_stands_beside_chance_and_ceiling(found: Results) -> None:
@@ -334,11 +319,11 @@ def test_a_left_out_service_teaches_nothing(found: Results) -> None:
 def test_a_method_of_ones_own_appears_beside_the_others(
     done: tuple[subprocess.CompletedProcess[str], Path], found: Results
 ) -> None:
-    row = of(found, "nearest", "hit@1", task="T2")
+    row = of(found, "nearest-amount", "hit@1", task="T2")
     assert row.role == "own" and row.value is not None and row.n == of(found, "demixing", "hit@1", task="T2").n
-    page = (done[1] / "cards" / "t2-nearest.html").read_text()
+    page = (done[1] / "cards" / "t2-nearest-amount.html").read_text()
     assert "&lt;b&gt;the nearest&lt;/b&gt;" in page and "<b>" not in page
-    assert "\\<b\\>the nearest" in (done[1] / "cards" / "t2-nearest.md").read_text()
+    assert "\\<b\\>the nearest" in (done[1] / "cards" / "t2-nearest-amount.md").read_text()
 
 
 def test_cards_say_what_is_to_be_known(done: tuple[subprocess.CompletedProcess[str], Path], found: Results) -> None:

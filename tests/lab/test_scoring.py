@@ -14,7 +14,7 @@ from sklearn.metrics.cluster import pair_confusion_matrix
 
 from glasstumbler.lab.scoring import bootstrap, clustering, linking, ranking, tainting
 from glasstumbler.lab.scoring.bootstrap import scored
-from glasstumbler.lab.scoring.linking import NO_ORDER, NOT_SCORED, Key, Named
+from glasstumbler.lab.scoring.linking import NO_ORDER, NOT_SCORED, Judged, Key, Named
 
 # -- links of orders --------------------------------------------------------------------------------------------------
 
@@ -42,6 +42,10 @@ def named_of(rows: list[tuple[int, int, float]]) -> Named:
     return Named(np.array(deposit, np.int64), np.array(payout, np.int64), np.array(score, np.float64))
 
 
+def judged_of(rows: list[tuple[int, int, float]], key: Key) -> Judged:
+    return linking.judge(named_of(rows), key, True)
+
+
 def brute(candidates: dict[int, float], wanted: set[int]) -> dict[str, float]:
     """Means over every order of the candidates that goes by falling score."""
     orders = [
@@ -65,8 +69,8 @@ def test_ranks_are_means_over_every_order_of_ties(seed: int) -> None:
     draw = np.random.default_rng(seed)
     candidates = {int(one): float(draw.integers(1, 4)) / 4 for one in draw.choice(10, draw.integers(1, 8), False)}
     wanted = {int(one) for one in draw.choice(10, draw.integers(1, 4), False)}
-    judged = linking.judge(
-        named_of([(900, payout, score) for payout, score in candidates.items()]), key_of([sorted(wanted)], {900: 0})
+    judged = judged_of(
+        [(900, payout, score) for payout, score in candidates.items()], key_of([sorted(wanted)], {900: 0})
     )
     for name, value in brute(candidates, wanted).items():
         assert linking.RANKS[name](judged.parts.sum(0)) == pytest.approx(value), name
@@ -75,7 +79,7 @@ def test_ranks_are_means_over_every_order_of_ties(seed: int) -> None:
 def test_a_tie_of_many_is_no_hit_by_the_order_of_rows() -> None:
     rows = [(900, payout, 0.5) for payout in range(50)]
     for asked in (rows, rows[::-1]):
-        parts = linking.judge(named_of(asked), key_of([[0]], {900: 0})).parts.sum(0)
+        parts = judged_of(asked, key_of([[0]], {900: 0})).parts.sum(0)
         assert linking.RANKS["hit@1"](parts) == pytest.approx(1 / 50)
         assert linking.RANKS["hit@20"](parts) == pytest.approx(20 / 50)
 
@@ -83,7 +87,7 @@ def test_a_tie_of_many_is_no_hit_by_the_order_of_rows() -> None:
 def test_of_several_deposits_the_best_score_counts() -> None:
     key = key_of([[1, 2]], {900: 0, 901: 0})
     rows = [(900, 1, 0.2), (901, 1, 0.9), (900, 3, 0.5), (901, 2, 0.1), (900, 2, 0.1)]
-    parts = linking.judge(named_of(rows), key).parts.sum(0)
+    parts = judged_of(rows, key).parts.sum(0)
     assert linking.RANKS["hit@1"](parts) == 1
     assert linking.MATCHES["precision"](parts) == pytest.approx(2 / 3)
     assert linking.RANKS["set F1"](parts) == pytest.approx(brute({1: 0.9, 3: 0.5, 2: 0.1}, {1, 2})["set F1"])
@@ -91,14 +95,14 @@ def test_of_several_deposits_the_best_score_counts() -> None:
 
 def test_what_belongs_to_no_order_is_wrong_and_what_was_told_does_not_count() -> None:
     key = key_of([[1]], {900: 0, 901: NOT_SCORED})
-    judged = linking.judge(named_of([(900, 1, 1.0), (901, 7, 1.0), (902, 3, 1.0), (902, 4, 1.0), (903, 3, 1.0)]), key)
+    judged = judged_of([(900, 1, 1.0), (901, 7, 1.0), (902, 3, 1.0), (902, 4, 1.0), (903, 3, 1.0)], key)
     assert judged.right.tolist() == [1, -1, 0, 0, 0]
     assert sorted(judged.stray.tolist()) == [1, 2]
     assert judged.parts[0, linking.EDGES] == 1
 
 
 def test_an_order_of_which_nothing_is_said_is_not_found() -> None:
-    parts = linking.judge(named_of([]), key_of([[1], [2]], {900: 0, 901: 1})).parts.sum(0)
+    parts = judged_of([], key_of([[1], [2]], {900: 0, 901: 1})).parts.sum(0)
     assert [linking.RANKS[name](parts) for name in linking.RANKS] == [0] * 7
     with np.errstate(invalid="ignore"):
         assert np.isnan(linking.MATCHES["precision"](parts)) and np.isnan(linking.CLAIMS["anonymity set"](parts))
@@ -106,7 +110,7 @@ def test_an_order_of_which_nothing_is_said_is_not_found() -> None:
 
 def test_claims_are_probabilities() -> None:
     """By hand: 0.5 on the true payout, 0.25 on another, the rest on none that is likelier than 0.25."""
-    parts = linking.judge(named_of([(900, 1, 0.5), (900, 2, 0.25)]), key_of([[1]], {900: 0}, choice=10)).parts.sum(0)
+    parts = judged_of([(900, 1, 0.5), (900, 2, 0.25)], key_of([[1]], {900: 0}, choice=10)).parts.sum(0)
     assert linking.CLAIMS["Brier"](parts) == pytest.approx((0.25 + 0.0625) / 2)
     assert linking.CLAIMS["anonymity set"](parts) == pytest.approx(2 ** (0.5 * 1 + 0.25 * 2 + 0.25 * 2))
     assert parts[linking.SURPRISE] == pytest.approx(-log2(0.99 * 0.5 + 0.01 / 10))
@@ -114,19 +118,19 @@ def test_claims_are_probabilities() -> None:
 
 def test_the_anonymity_set_of_an_even_choice_is_its_size_however_few_are_named() -> None:
     rows = [(900, payout, 1 / 300) for payout in range(20)]
-    parts = linking.judge(named_of(rows), key_of([[1]], {900: 0}, choice=300)).parts.sum(0)
+    parts = judged_of(rows, key_of([[1]], {900: 0}, choice=300)).parts.sum(0)
     assert linking.CLAIMS["anonymity set"](parts) == pytest.approx(300)
     assert parts[linking.SURPRISE] == pytest.approx(log2(300))
 
 
 def test_an_order_of_three_that_is_known_for_sure_hides_in_nothing() -> None:
-    parts = linking.judge(named_of([(900, one, 1.0) for one in (1, 2, 3)]), key_of([[1, 2, 3]], {900: 0})).parts.sum(0)
+    parts = judged_of([(900, one, 1.0) for one in (1, 2, 3)], key_of([[1, 2, 3]], {900: 0})).parts.sum(0)
     assert linking.CLAIMS["anonymity set"](parts) == pytest.approx(1)
     assert linking.CLAIMS["Brier"](parts) == 0
 
 
 def test_brier_counts_what_was_not_named_as_a_claim_of_zero() -> None:
-    parts = linking.judge(named_of([(900, 5, 0.5)]), key_of([[1, 2]], {900: 0})).parts.sum(0)
+    parts = judged_of([(900, 5, 0.5)], key_of([[1, 2]], {900: 0})).parts.sum(0)
     assert linking.CLAIMS["Brier"](parts) == pytest.approx((0.25 + 1 + 1) / 3)
 
 

@@ -42,7 +42,7 @@ class LinkJudge:
         orders."""
 
     def parts(self, answer: Columns) -> Floats:
-        return linking.judge(self._named(answer), self.asked.key).parts
+        return linking.judge(self._named(answer), self.asked.key, True).parts
 
     def _named(self, answer: Columns) -> Named:
         """T6 asks for one payout, so what a deposit's best score has is the answer."""
@@ -51,7 +51,7 @@ class LinkJudge:
 
     def judge(self, who: Who, answers: list[Columns], left_out: str = "") -> Verdict:
         named = self._named(answers[0])
-        judged = linking.judge(named, self.asked.key)
+        judged = linking.judge(named, self.asked.key, who.calibrated)
         if left_out:
             chosen = self._service == self._scene.services.index(left_out)
             return Verdict(self._rows(who, judged.parts[chosen], Part(left_out, 0, chosen), left_out), [], [])

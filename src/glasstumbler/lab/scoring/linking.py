@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from glasstumbler.lab.methods.compiled import compiled
 from glasstumbler.lab.public import Flags, Ints
@@ -60,22 +61,26 @@ SQUARES, PAIRS, SURPRISE, EDGES, RIGHT, TRUE, FIRST_EDGES, FIRST_RIGHT, GAIN = r
 """`FIRST_EDGES`: those that share an order's best score; GAIN is left to who compares."""
 
 
+Signs = npt.NDArray[np.int8]
+
+
 class Judged(NamedTuple):
     parts: Floats
     """[order, PARTS]"""
     stray: Ints
     """Links for deposits that are no order's, by deposit."""
-    right: Ints
+    right: Signs
     """By link: 1 right, 0 wrong, -1 does not count."""
 
 
-def judge(named: Named, key: Key) -> Judged:
+def judge(named: Named, key: Key, claims: bool) -> Judged:
+    """`claims`: scores are probabilities, and are judged as such too."""
     order = key.order_of[named.deposit]
-    first, rows = _by_order(order, key.orders)
-    right = np.full(len(order), -1)
+    right = np.full(len(order), -1, np.int8)
     right[order == NO_ORDER] = 0
     parts = np.zeros((key.orders, PARTS))
-    _judge(first, rows, named.payout, named.score, *key[1:], parts, right)
+    first, rows, payout, score = _by_order(order, named.payout, named.score, key.orders)
+    _judge(first, rows, payout, score, *key[1:], claims, parts, right)
     stray = np.unique(named.deposit[order == NO_ORDER], return_counts=True)[1]
     return Judged(parts, stray, right)
 
@@ -89,20 +94,22 @@ def firsts(named: Named, outputs: int) -> Named:
 
 
 @compiled
-def _by_order(order: Ints, orders: int) -> tuple[Ints, Ints]:
-    """Where each order's links begin, and their rows, order by order."""
+def _by_order(order: Ints, payout: Ints, score: Floats, orders: int) -> tuple[Ints, Ints, Ints, Floats]:
+    """Where each order's links begin, and their rows, payouts and scores, order by order."""
     first = np.zeros(orders + 1, np.int64)
     for row in range(len(order)):
         if order[row] >= 0:
             first[order[row] + 1] += 1
     for one in range(orders):
         first[one + 1] += first[one]
-    place, rows = first[:-1].copy(), np.empty(first[-1], np.int64)
+    place = first[:-1].copy()
+    rows, payouts, scores = np.empty(first[-1], np.int64), np.empty(first[-1], np.int64), np.empty(first[-1])
     for row in range(len(order)):
         if order[row] >= 0:
-            rows[place[order[row]]] = row
+            to = place[order[row]]
+            rows[to], payouts[to], scores[to] = row, payout[row], score[row]
             place[order[row]] += 1
-    return first, rows
+    return first, rows, payouts, scores
 
 
 @compiled
@@ -116,54 +123,61 @@ def _judge(
     share: Floats,
     several: Flags,
     choice: Floats,
+    claims: bool,
     parts: Floats,
-    right: Ints,
+    right: Signs,
 ) -> None:
+    """Links come order by order."""
+    most = (first[1:] - first[:-1]).max() if len(first) > 1 else 0
+    truths, bests = np.zeros(most), np.zeros((true_first[1:] - true_first[:-1]).max() if len(true_first) > 1 else 0)
     for order in range(len(true_first) - 1):
-        mine = rows[first[order] : first[order + 1]]
-        start, wanted = true_first[order], true_first[order + 1] - true_first[order]
-        best = np.full(wanted, -np.inf)
-        for row in mine:
-            right[row] = 0
-            for place in range(wanted):
-                if payout[row] == true_payouts[start + place]:
-                    right[row] = 1
-                    best[place] = max(best[place], score[row])
-        if several[order] and len(mine) > 1:
-            mine = _best_of_each(mine, payout, score)
-        _ranks(mine, score, best, share[start : start + wanted], parts[order])
-        _claims(mine, score, right, best, choice[order], parts[order])
-        _edges(mine, score, right, parts[order])
-        parts[order, TRUE] = wanted
+        mine = slice(first[order], first[order + 1])
+        true = slice(true_first[order], true_first[order + 1])
+        wanted = true_payouts[true]
+        best, level = bests[: len(wanted)], score[mine]
+        truth = truths[: len(level)]
+        best[:] = -np.inf
+        truth[:] = 0
+        for link in range(len(level)):
+            for place in range(len(wanted)):
+                if payout[first[order] + link] == wanted[place]:
+                    truth[link] = 1
+                    best[place] = max(best[place], level[link])
+            right[rows[first[order] + link]] = np.int8(truth[link])
+        if several[order] and len(level) > 1:
+            kept = _best_of_each(payout[mine], level)
+            level, truth = level[kept], truth[kept]
+        _ranks(level, best, share[true], parts[order])
+        if claims:
+            _claims(level, truth, best, choice[order], parts[order])
+        _edges(level, truth, parts[order])
+        parts[order, TRUE] = len(wanted)
 
 
 @compiled
-def _best_of_each(mine: Ints, payout: Ints, score: Floats) -> Ints:
-    """One row for each payout: that of its best score."""
-    sorted_ = mine[np.argsort(payout[mine], kind="mergesort")]
+def _best_of_each(payout: Ints, score: Floats) -> Ints:
+    """One place for each payout: that of its best score."""
+    sorted_ = np.argsort(payout, kind="mergesort")
     kept = 0
-    for row in sorted_:
-        if kept and payout[sorted_[kept - 1]] == payout[row]:
-            if score[row] > score[sorted_[kept - 1]]:
-                sorted_[kept - 1] = row
+    for place in sorted_:
+        if kept and payout[sorted_[kept - 1]] == payout[place]:
+            if score[place] > score[sorted_[kept - 1]]:
+                sorted_[kept - 1] = place
         else:
-            sorted_[kept] = row
+            sorted_[kept] = place
             kept += 1
     return sorted_[:kept]
 
 
 @compiled
-def _ranks(mine: Ints, score: Floats, best: Floats, share: Floats, part: Floats) -> None:
+def _ranks(score: Floats, best: Floats, share: Floats, part: Floats) -> None:
     """hit@1, 5, 20; reciprocal rank; and the set of as many as there are payouts: F1 and value."""
     wanted = len(best)
     part[ORDERS] = 1
     top = best.max()
     if top == -np.inf:
         return
-    above, level = 0, 0
-    for row in mine:
-        above += score[row] > top
-        level += score[row] == top
+    above, level = _above(score, top)
     ties = 0
     for place in range(wanted):
         ties += best[place] == top
@@ -174,14 +188,21 @@ def _ranks(mine: Ints, score: Floats, best: Floats, share: Floats, part: Floats)
     expected = 0.0
     for place in range(wanted):
         if best[place] > -np.inf:
-            before, same = 0, 0
-            for row in mine:
-                before += score[row] > best[place]
-                same += score[row] == best[place]
+            before, same = _above(score, best[place])
             chance = min(max(wanted - before, 0) / same, 1.0)
             expected += chance
             part[VALUE] += chance * share[place]
-    part[SET_F1] = 2 * expected / (min(len(mine), wanted) + wanted)
+    part[SET_F1] = 2 * expected / (min(len(score), wanted) + wanted)
+
+
+@compiled
+def _above(score: Floats, level: float) -> tuple[int, int]:
+    """How many scores are above it, and how many are level with it."""
+    above, same = 0, 0
+    for one in score:
+        above += one > level
+        same += one == level
+    return above, same
 
 
 @compiled
@@ -207,49 +228,49 @@ def _reciprocal(above: int, level: int, ties: int) -> float:
 
 
 @compiled
-def _claims(mine: Ints, score: Floats, right: Ints, best: Floats, choice: float, part: Floats) -> None:
+def _claims(score: Floats, right: Floats, best: Floats, choice: float, part: Floats) -> None:
     """Scores as probabilities. The claim is a distribution over payouts: scores by the number of true payouts, or by
     their sum if that is more; the rest lies on unnamed ones, none likelier than the least that is named."""
     wanted, total, least = len(best), 0.0, np.inf
-    for row in mine:
-        total += score[row]
-        if score[row] > 0:
-            least = min(least, score[row])
-        part[SQUARES] += (score[row] - right[row]) ** 2
+    for place in range(len(score)):
+        total += score[place]
+        if score[place] > 0:
+            least = min(least, score[place])
+        part[SQUARES] += (score[place] - right[place]) ** 2
     unnamed = 0
     for place in range(wanted):
         unnamed += best[place] == -np.inf
     part[SQUARES] += unnamed
-    part[PAIRS] = len(mine) + unnamed
+    part[PAIRS] = len(score) + unnamed
     whole = max(total, float(wanted))
     rest = max(1 - total / whole, 0.0)
-    left = max(choice - len(mine), 1.0)
+    left = max(choice - len(score), 1.0)
     for place in range(wanted):
         claimed = max(best[place], 0.0) / whole if best[place] > -np.inf else rest / left
         part[SURPRISE] -= np.log2((1 - SPREAD) * claimed + SPREAD / choice) / wanted
     if total <= 0:
         return
     part[CLAIMED] = 1
-    for row in mine:
-        if score[row] > 0:
-            part[LOG_SET] -= score[row] / whole * np.log2(score[row] / whole)
+    for one in score:
+        if one > 0:
+            part[LOG_SET] -= one / whole * np.log2(one / whole)
     if rest > 0:
         part[LOG_SET] -= rest * np.log2(min(least / whole, rest))
     part[LOG_SET] -= np.log2(wanted)
 
 
 @compiled
-def _edges(mine: Ints, score: Floats, right: Ints, part: Floats) -> None:
+def _edges(score: Floats, right: Floats, part: Floats) -> None:
     top = -np.inf
-    part[NAMED] = len(mine) > 0
-    for row in mine:
-        top = max(top, score[row])
-        part[EDGES] += 1
-        part[RIGHT] += right[row]
-    for row in mine:
-        if score[row] == top:
+    part[NAMED] = len(score) > 0
+    part[EDGES] = len(score)
+    for one in score:
+        top = max(top, one)
+    for place in range(len(score)):
+        part[RIGHT] += right[place]
+        if score[place] == top:
             part[FIRST_EDGES] += 1
-            part[FIRST_RIGHT] += right[row]
+            part[FIRST_RIGHT] += right[place]
 
 
 # -- measures ---------------------------------------------------------------------------------------------------------
@@ -296,7 +317,7 @@ class Bins(NamedTuple):
     links: Ints
 
 
-def calibration(score: Floats, right: Ints, bins: int = 10) -> Bins:
+def calibration(score: Floats, right: Signs | Ints, bins: int = 10) -> Bins:
     """Links by what was claimed of them, in equal steps from 0 to 1: mean claim and share that was right. Steps without
     links are left out, as are links that do not count."""
     counts = right >= 0
