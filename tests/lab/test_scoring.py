@@ -84,6 +84,22 @@ def test_a_tie_of_many_is_no_hit_by_the_order_of_rows() -> None:
         assert linking.RANKS["hit@20"](parts) == pytest.approx(20 / 50)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_links_in_any_order_of_rows_are_judged_alike(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    rows = [
+        (900 + order, int(payout), float(draw.integers(1, 5)))
+        for order in range(4)
+        for payout in draw.choice(9, 5, False)
+    ]
+    key = key_of([[1], [2, 3], [4], [5, 6]], {900: 0, 901: 1, 902: 2})
+    together, mixed = judged_of(rows, key), draw.permutation(len(rows))
+    apart = judged_of([rows[place] for place in mixed], key)
+    assert apart.parts == pytest.approx(together.parts)
+    assert apart.right.tolist() == together.right[mixed].tolist()
+    assert apart.stray.tolist() == together.stray.tolist() == [5]
+
+
 def test_of_several_deposits_the_best_score_counts() -> None:
     key = key_of([[1, 2]], {900: 0, 901: 0})
     rows = [(900, 1, 0.2), (901, 1, 0.9), (900, 3, 0.5), (901, 2, 0.1), (900, 2, 0.1)]

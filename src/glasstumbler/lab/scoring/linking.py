@@ -79,8 +79,14 @@ def judge(named: Named, key: Key, claims: bool) -> Judged:
     right = np.full(len(order), -1, np.int8)
     right[order == NO_ORDER] = 0
     parts = np.zeros((key.orders, PARTS))
-    first, rows, payout, score = _by_order(order, named.payout, named.score, key.orders)
-    _judge(first, rows, payout, score, *key[1:], claims, parts, right)
+    start, end, together = _runs(order, key.orders)
+    if together:
+        _judge(start, end, named.payout, named.score, *key[1:], claims, parts, right)
+    else:
+        first, rows = _by_order(order, key.orders)
+        found = np.zeros(len(rows), np.int8)
+        _judge(first[:-1], first[1:], named.payout[rows], named.score[rows], *key[1:], claims, parts, found)
+        right[rows] = found
     stray = np.unique(named.deposit[order == NO_ORDER], return_counts=True)[1]
     return Judged(parts, stray, right)
 
@@ -94,28 +100,42 @@ def firsts(named: Named, outputs: int) -> Named:
 
 
 @compiled
-def _by_order(order: Ints, payout: Ints, score: Floats, orders: int) -> tuple[Ints, Ints, Ints, Floats]:
-    """Where each order's links begin, and their rows, payouts and scores, order by order."""
+def _runs(order: Ints, orders: int) -> tuple[Ints, Ints, bool]:
+    """Where each order's links begin and end, and whether they all lie together: methods go deposit by deposit."""
+    start, end = np.zeros(orders, np.int64), np.zeros(orders, np.int64)
+    for row in range(len(order)):
+        this = order[row]
+        if this < 0:
+            continue
+        if end[this] == 0:
+            start[this] = row
+        elif end[this] != row:
+            return start, end, False
+        end[this] = row + 1
+    return start, end, True
+
+
+@compiled
+def _by_order(order: Ints, orders: int) -> tuple[Ints, Ints]:
+    """Where each order's links begin, and the end of the last, in their rows, order by order."""
     first = np.zeros(orders + 1, np.int64)
     for row in range(len(order)):
         if order[row] >= 0:
             first[order[row] + 1] += 1
     for one in range(orders):
         first[one + 1] += first[one]
-    place = first[:-1].copy()
-    rows, payouts, scores = np.empty(first[-1], np.int64), np.empty(first[-1], np.int64), np.empty(first[-1])
+    place, rows = first[:-1].copy(), np.empty(first[-1], np.int64)
     for row in range(len(order)):
         if order[row] >= 0:
-            to = place[order[row]]
-            rows[to], payouts[to], scores[to] = row, payout[row], score[row]
+            rows[place[order[row]]] = row
             place[order[row]] += 1
-    return first, rows, payouts, scores
+    return first, rows
 
 
 @compiled
 def _judge(
-    first: Ints,
-    rows: Ints,
+    start: Ints,
+    end: Ints,
     payout: Ints,
     score: Floats,
     true_first: Ints,
@@ -127,11 +147,11 @@ def _judge(
     parts: Floats,
     right: Signs,
 ) -> None:
-    """Links come order by order."""
-    most = (first[1:] - first[:-1]).max() if len(first) > 1 else 0
+    """The links of an order are those from its start up to its end."""
+    most = (end - start).max() if len(start) else 0
     truths, bests = np.zeros(most), np.zeros((true_first[1:] - true_first[:-1]).max() if len(true_first) > 1 else 0)
     for order in range(len(true_first) - 1):
-        mine = slice(first[order], first[order + 1])
+        mine = slice(start[order], end[order])
         true = slice(true_first[order], true_first[order + 1])
         wanted = true_payouts[true]
         best, level = bests[: len(wanted)], score[mine]
@@ -140,10 +160,10 @@ def _judge(
         truth[:] = 0
         for link in range(len(level)):
             for place in range(len(wanted)):
-                if payout[first[order] + link] == wanted[place]:
+                if payout[start[order] + link] == wanted[place]:
                     truth[link] = 1
                     best[place] = max(best[place], level[link])
-            right[rows[first[order] + link]] = np.int8(truth[link])
+            right[start[order] + link] = np.int8(truth[link])
         if several[order] and len(level) > 1:
             kept = _best_of_each(payout[mine], level)
             level, truth = level[kept], truth[kept]
