@@ -210,8 +210,12 @@ def _tags(dataset: Dataset, split: Split, chosen: Ints) -> Told:
 
 
 def _services(dataset: Dataset, split: Split, chosen: Ints) -> Told:
-    lessons = _spread(np.flatnonzero(split.training), MOST_LESSONS)
-    return Told(dataset.public.tags, _clusters(dataset), _own(dataset, lessons))
+    return Told(dataset.public.tags, _clusters(dataset), taught(dataset, split))
+
+
+def taught(dataset: Dataset, split: Split) -> tuple[OwnOrder, ...]:
+    """The training orders that a method is told of. Looks at the answer key only, not at the chains."""
+    return _own(dataset, _spread(np.flatnonzero(split.training), MOST_LESSONS))
 
 
 def _seeds(dataset: Dataset, split: Split, chosen: Ints) -> Told:

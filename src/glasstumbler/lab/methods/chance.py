@@ -52,20 +52,31 @@ class Chance:
         payments = singly(payer, flow.payments)
         start = np.searchsorted(payments.time, flow.deposits.time - self.soonest)
         count = np.searchsorted(payments.time, flow.deposits.time + longest, "right") - start
-        deposit, place = drawn(np.maximum(count, 0), self.keep)
+        deposit, place = drawn(np.maximum(count, 0), self.keep, flow.deposits.outputs[flow.deposits.first[:-1]])
         each = len(payments) / max(len(flow.deposits), 1)
         score = np.minimum(each / count[deposit], 1.0)
         return links(self.task, flow, deposit, start[deposit] + place, score, payments)
 
 
-def drawn(count: Ints, keep: int) -> tuple[Ints, Ints]:
-    """(row, place): of each row's `count` places `keep` or all, evenly spaced from a place drawn by the row's number.
-    The same numbers at every call."""
+def drawn(count: Ints, keep: int, names: Ints) -> tuple[Ints, Ints]:
+    """(row, place): of each row's `count` places `keep` or all, evenly spaced from a place that the row's name draws:
+    the same in any order of the rows."""
     taken = np.minimum(count, keep)
     row = np.repeat(np.arange(len(count)), taken)
     rank = np.arange(len(row)) - np.repeat(np.cumsum(taken) - taken, taken)
-    offset = np.random.default_rng(0).integers(0, 1 << 40, len(count))
-    return row, (rank * count[row] // taken[row] + offset[row]) % count[row]
+    return row, (rank * count[row] // taken[row] + mixed(names)[row]) % count[row]
+
+
+LOW: Final = (1 << 32) - 1
+MIXER: Final = 0x45D9F3B
+
+
+def mixed(names: Ints) -> Ints:
+    """A number of 32 bits from each, by a hash of multiplications and shifts: neighbours come out far apart."""
+    found = (names ^ names >> 32) & LOW
+    for _ in range(2):
+        found = (found ^ found >> 16) * MIXER & LOW
+    return found ^ found >> 16
 
 
 class ChanceJoint(Chance):

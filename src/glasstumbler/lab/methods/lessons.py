@@ -90,13 +90,22 @@ class Sized(NamedTuple):
 def sized(found: Lessons, flow: Flow, payer: Graph, rule: tuple[float, float] = (0.0, 0.0)) -> Sized:
     """Whole transactions if orders are paid so; else every output by itself, by its part of the deposit. `rule`: of the
     fee, as in Habits; without one there is a mere range of fees."""
-    if found.whole < 0.5:
-        taken = density(1 - found.shares, FINEST)
-        return Sized(singly(payer, flow.payments), Habits(density(found.delays, BLOCK), taken), found.payments)
+    payments = flow.payments if wholly(found) else singly(payer, flow.payments)
+    return Sized(payments, habits(found, rule), 1.0 if wholly(found) else found.payments)
+
+
+def wholly(found: Lessons) -> bool:
+    """Whether one transaction pays an order."""
+    return found.whole >= 0.5
+
+
+def habits(found: Lessons, rule: tuple[float, float] = (0.0, 0.0)) -> Habits:
+    delay = density(found.delays, BLOCK)
+    if not wholly(found):
+        return Habits(delay, density(1 - found.shares, FINEST))
     rate, each = rule
     needed = found.paid * (1 + rate) + each * found.outputs
-    habits = Habits(density(found.delays, BLOCK), density(1 - needed / found.amount, FINEST), rate, each)
-    return Sized(flow.payments, habits, 1.0)
+    return Habits(delay, density(1 - needed / found.amount, FINEST), rate, each)
 
 
 def fee_rule(found: Lessons) -> tuple[float, float]:
