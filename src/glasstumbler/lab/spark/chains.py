@@ -19,6 +19,10 @@ from glasstumbler.lab import schemas
 from glasstumbler.lab.public import NONE, UNITS
 from glasstumbler.lab.spark.session import Spark
 
+PARTITION: Final = 16 << 20
+FEWEST: Final = 4
+"""Partitions that joins and aggregations work in: one for so many bytes of the dataset's files, so that each is small
+beside a memory, and at least so many."""
 WIDTH: Final = 48
 """Bits of a chain's own numbers."""
 
@@ -59,6 +63,8 @@ def number(packed: Column) -> Column:
 def chains(spark: Spark, folder: Path) -> Chains:
     """`folder` is the dataset's `observer`. DatasetError if a table is missing, or not as schemas.py has it."""
     tables = {name: table(spark, folder, name, schemas.OBSERVER[name]) for name in ("block", "tx", "input", "output")}
+    size = sum((folder / f"{name}.parquet").stat().st_size for name in tables)
+    spark.session.conf.set("spark.sql.shuffle.partitions", max(size // PARTITION, FEWEST))
     seen = tables["tx"].select("coin", fn.lit(0).alias("inputs"), fn.lit(0).alias("hidden"))
     spent = tables["input"].select("coin", fn.lit(1).alias("inputs"), fn.isnull("output").cast("int").alias("hidden"))
     kinds = (

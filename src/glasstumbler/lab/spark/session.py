@@ -32,6 +32,7 @@ _SETTINGS: Final = {
     # Frames here are cut off by files after each step; a plan is never so long that its text is worth keeping.
     "spark.sql.ui.retainedExecutions": "1",
     "spark.sql.parquet.compression.codec": "zstd",
+    "spark.hadoop.parquet.block.size": str(16 << 20),  # a writer holds so much, and there is one a thread
 }
 
 
