@@ -1,4 +1,4 @@
-"""Clusters and taint on two million transactions: the local engine, Spark with room, and Spark with less memory than data.
+"""Clusters and taint on two million transactions: the local engine, Spark, and Spark with less memory than data.
 
 The same Parquet files for all, each contender in processes of its own; what they answer is compared. Spark's spills are
 read from its own event log.
@@ -48,7 +48,9 @@ def _print(name: str, row: dict[str, Any]) -> None:
     print(f"  {name:15} {stages}")
     print(f"  {'':15} in all {row['seconds']:.1f} s, CPU {row['cpu']:.1f} s, peak {row['peak_mb']:,.0f} MB", end="")
     spilled = row.get("spilled")
-    print(f"; spilled {spilled[0] / 2**20:,.0f} MB, {spilled[1] / 2**20:,.0f} MB on disk" if spilled else "", flush=True)
+    print(
+        f"; spilled {spilled[0] / 2**20:,.0f} MB, {spilled[1] / 2**20:,.0f} MB on disk" if spilled else "", flush=True
+    )
     if "rounds" in row:
         print(f"  {'':15} clusters in {len(row['rounds'])} rounds; open edges {row['rounds']}", flush=True)
 
@@ -92,8 +94,8 @@ def _held(session: int) -> int:
 
 
 def _written(folder: Path, txs: int) -> int:
-    """The chain of bench/lab_taint.py as a dataset's observer's part. A transaction pays two addresses of one of txs / 16
-    wallets of eight; inputs are whatever coins, so in the end nearly all wallets have signed together: one giant."""
+    """The chain of bench/lab_taint.py as a dataset's observer's part. A transaction pays two addresses of one of
+    txs / 16 wallets of eight; inputs are whatever coins, so in the end nearly all have signed together: one giant."""
     from bench.lab_taint import chain
     from glasstumbler.lab import schemas
 

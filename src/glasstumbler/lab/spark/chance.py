@@ -30,8 +30,8 @@ def chance(spark: Spark, chains: Chains, found: Flows, known: Known) -> DataFram
     payments = ordered.where(fn.col("kind") == _PAYMENT).select(*FLOW, fn.col("place").alias("pick"), "name")
     paid = payments.withColumnRenamed("name", "payout")
     begin, end = (fn.max(fn.when(fn.col("kind") == kind, fn.col("place"))) for kind in (_FROM, _UNTIL))
-    windows = ordered.where(fn.col("kind") != _PAYMENT).groupBy(*FLOW, "name")
-    windows = windows.agg(begin.alias("begin"), (end - begin).alias("count")).where("count > 0")
+    ends = ordered.where(fn.col("kind") != _PAYMENT).groupBy(*FLOW, "name")
+    windows = ends.agg(begin.alias("begin"), (end - begin).alias("count")).where("count > 0")
     picks = _picks(windows.join(fn.broadcast(_shares(found)), [*FLOW]))
     links = picks.join(paid, [*FLOW, "pick"]).withColumnRenamed("name", "deposit")
     return linked(chains, found.deposits.select("deposit", "output").join(links, "deposit"))
@@ -67,9 +67,7 @@ def by_flow(chains: Chains, values: Mapping[tuple[str, str], int], other: int) -
 
 def _ordered(moments: DataFrame) -> DataFrame:
     """... and `place`: payments of the flow that stand before it, in the order of time and then of outputs."""
-    days = moments.withColumns(
-        {"day": fn.expr(f"time div {DAY}"), "one": (fn.col("kind") == _PAYMENT).cast("long")}
-    )
+    days = moments.withColumns({"day": fn.expr(f"time div {DAY}"), "one": (fn.col("kind") == _PAYMENT).cast("long")})
     of_day = Window.partitionBy(*FLOW, "day").orderBy("time", "kind", "name")
     whole = days.groupBy(*FLOW, "day").agg(fn.sum("one").alias("many"))
     earlier = Window.partitionBy(*FLOW).orderBy("day").rowsBetween(Window.unboundedPreceding, -1)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from pyspark.sql import DataFrame, Row
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as fn
 
 from glasstumbler.lab.methods.base import OwnOrder
@@ -47,7 +47,7 @@ def flows(spark: Spark, chains: Chains, own: DataFrame) -> Flows:
     signed = spark.lay(signers.join(own, "address").select("service", "tx").distinct(), spark.room("signed"))
     times = chains.txs.select("tx", "time", "coinbase")
     chain = fn.shiftright("output", WIDTH).alias("chain")
-    columns = ["service", chain, "tx", "address", "output", "time", "amount"]
+    columns: list[Column | str] = ["service", chain, "tx", "address", "output", "time", "amount"]
     taken = chains.paid.join(own, "address").join(signed, ["service", "tx"], "left_anti").join(times, "tx")
     taken = spark.lay(taken.where("not coinbase").select(*columns), spark.room("taken"))
     given = chains.paid.where("address is not null").join(signed, "tx").join(own, ["service", "address"], "left_anti")
@@ -114,5 +114,3 @@ def _lesson(orders: Sequence[Sequence[Row]]) -> Lessons:
         np.array([row["paid"] / row["amount"] for row in rows], np.float64),
         float(np.mean(whole)),
     )
-
-
