@@ -66,10 +66,10 @@ def _open(edges: DataFrame, least: DataFrame) -> int:
 
 
 def _large_star(edges: DataFrame, least: DataFrame) -> DataFrame:
-    """A number's smallest neighbour is the least of its parents, or itself if it has none."""
+    """A number's smallest neighbour is the least of its parents, or itself if it has none. Doubles are left."""
     above = least.select(fn.col("child").alias("parent"), "least")
     joined = edges.join(above, "parent", "left")
-    return joined.select("child", fn.coalesce("least", "parent").alias("parent")).distinct()
+    return joined.select("child", fn.coalesce("least", "parent").alias("parent"))
 
 
 def _small_star(edges: DataFrame, least: DataFrame) -> DataFrame:

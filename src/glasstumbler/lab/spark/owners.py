@@ -29,6 +29,13 @@ def owners(chains: Chains, own: DataFrame, others: DataFrame | None) -> DataFram
     return known.join(numbered, keys).select("address", "owner", "service")
 
 
+def by_service(parts: DataFrame) -> DataFrame:
+    """of (the service), index (among its addresses, in their order), PARTS."""
+    order = Window.partitionBy("service").orderBy("address")
+    mine = parts.where("service is not null").withColumn("index", (fn.row_number().over(order) - 1).cast("long"))
+    return mine.select(fn.col("service").alias("of"), "index", *PARTS)
+
+
 class Agreement(NamedTuple):
     parts: DataFrame
     """address, owner, service, PARTS."""

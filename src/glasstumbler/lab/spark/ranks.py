@@ -85,11 +85,10 @@ def _reciprocal() -> Column:
 def _parts(orders: DataFrame) -> DataFrame:
     counts = ("named", "right", "expected", "value", "first", "first_right", "total", "squares", "claimed")
     more = ("hit1", "hit5", "hit20", "reciprocal")
-    known = orders.fillna(0, [*counts, *more])
-    wanted, named, total = _double("wanted"), _double("named"), fn.col("total")
+    known = orders.fillna(0, [*counts, *more]).withColumn("whole", fn.greatest("total", _double("wanted")))
+    known = known.withColumn("rest", fn.greatest(1 - fn.col("total") / fn.col("whole"), fn.lit(0.0)))
+    wanted, named, total, whole, rest = _double("wanted"), _double("named"), *map(fn.col, ("total", "whole", "rest"))
     unnamed = wanted - fn.col("right")
-    whole = fn.greatest(total, wanted)
-    rest = fn.greatest(1 - total / whole, fn.lit(0.0))
     spread = fn.when(rest > 0, -rest * fn.log2(fn.least(fn.col("least") / whole, rest))).otherwise(0.0)
     log_set = -(fn.col("claimed") - total * fn.log2(whole)) / whole + spread - fn.log2(wanted)
     parts: dict[int, Column] = {

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -32,6 +32,7 @@ _SETTINGS: Final = {
     # Frames here are cut off by files after each step; a plan is never so long that its text is worth keeping.
     "spark.sql.ui.retainedExecutions": "1",
     "spark.sql.parquet.compression.codec": "zstd",
+    "spark.sql.autoBroadcastJoinThreshold": "4m",  # of files; in memory it is several times that
     "spark.hadoop.parquet.block.size": str(16 << 20),  # a writer holds so much, and there is one a thread
 }
 
@@ -40,6 +41,16 @@ class Spark(NamedTuple):
     session: SparkSession
     scratch: Path
     """For what a job lays down between its steps."""
+    java: int
+    """Its process."""
+
+    def peak_mb(self) -> float:
+        """The most memory that Java has held, 2**20 bytes; 0 where there is no /proc."""
+        try:
+            lines = Path(f"/proc/{self.java}/status").read_text().splitlines()
+        except OSError:
+            return 0.0
+        return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 
     def room(self, name: str) -> Path:
         """A new folder for one frame."""
@@ -67,10 +78,10 @@ def spark(master: str = "local[2]", settings: dict[str, str] | None = None) -> I
     scratch = Path(tempfile.mkdtemp(prefix="glasstumbler-spark-"))
     log = scratch / "java.log"
     try:
-        with _started(master, scratch, log, settings or {}) as session:
-            yield Spark(session, scratch)
+        with _started(master, scratch, log, settings or {}) as (session, java):
+            yield Spark(session, scratch, java)
     except (PySparkException, Py4JError) as error:
-        raise SparkError(f"Spark: {_cause(str(error), log)}") from None
+        raise SparkError(f"Spark: {_cause(error, log)}") from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -84,7 +95,7 @@ def _need_java() -> None:
 
 
 @contextmanager
-def _started(master: str, scratch: Path, log: Path, settings: dict[str, str]) -> Iterator[SparkSession]:
+def _started(master: str, scratch: Path, log: Path, settings: dict[str, str]) -> Iterator[tuple[SparkSession, int]]:
     from pyspark import SparkConf, SparkContext
     from pyspark.java_gateway import launch_gateway
     from pyspark.sql import SparkSession
@@ -100,9 +111,10 @@ def _started(master: str, scratch: Path, log: Path, settings: dict[str, str]) ->
             gateway = start(conf, {"stdout": out, "stderr": subprocess.STDOUT})
             context = SparkContext(conf=conf, gateway=gateway)
             try:
-                yield SparkSession(context)
+                yield SparkSession(context), gateway.proc.pid
             finally:
-                context.stop()
+                with suppress(Exception):  # Java may have gone already, and why is told by what it was doing
+                    context.stop()
         finally:
             SparkContext._gateway = SparkContext._jvm = None  # else the next session asks a Java that has gone
             if gateway is not None:
@@ -110,7 +122,8 @@ def _started(master: str, scratch: Path, log: Path, settings: dict[str, str]) ->
 
 
 def _end(gateway: Any) -> None:
-    gateway.shutdown()
+    with suppress(Exception):
+        gateway.shutdown()
     gateway.proc.stdin.close()  # Java ends when nobody is there to talk to it
     try:
         gateway.proc.wait(_PATIENCE)
@@ -133,17 +146,27 @@ def _environment(**values: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-_CAUSE: Final = re.compile(
-    r"^(?:Caused by: |Exception in thread .*? )?([\w.$]+(?:Error|Exception)): (.*)$", re.MULTILINE
-)
+_CAUSE: Final = re.compile(r"^(?:Caused by: )?([\w.$]+(?:Error|Exception)): (.*)$", re.MULTILINE)
+_FULL: Final = re.compile("OutOfMemoryError|No space left on device")
+_ADVICE: Final = {
+    "OutOfMemoryError": "Java ran out of memory: give it more with SPARK_DRIVER_MEMORY=4g (it has 1g)",
+    "No space left on device": "there is no room left for its files: set TMPDIR to a folder that has",
+}
 
 
-def _cause(error: str, log: Path) -> str:
-    """The innermost of Java's causes; else what Java said last; else the first line of the error."""
-    found = _CAUSE.findall(error)
+def _cause(error: Exception, log: Path) -> str:
+    """What is known to happen; else the innermost of Java's causes; else what Java said last."""
+    said = log.read_text(errors="replace") if log.exists() else ""
+    try:
+        text = str(error)
+    except Exception:
+        text = ""  # the error asks Java for its text, and Java has gone
+    known = _FULL.search(said) or _FULL.search(text)
+    if known:
+        return _ADVICE[known.group()]
+    found = _CAUSE.findall(text) or _CAUSE.findall(said)
     if found:
-        kind, text = found[-1]
-        return f"{text} ({kind.rpartition('.')[2]})"
-    said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] if log.exists() else []
-    errors = [line for line in said if "rror" in line or "xception" in line]
-    return (errors or said or [error.strip().splitlines()[0]])[-1].strip()
+        kind, what = found[-1]
+        return f"{what} ({kind.rpartition('.')[2]})"
+    lines = [line for line in (*text.splitlines(), *said.splitlines()) if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__
