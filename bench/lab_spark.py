@@ -57,7 +57,7 @@ def _print(name: str, row: dict[str, Any]) -> None:
 
 def _measured(side: str, folder: Path, memory: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "bench.lab_spark", side, str(folder), memory]
-    started = time.perf_counter()
+    started, before = time.perf_counter(), _cpu()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
     assert process.stdout is not None
     peak = _watched(process)
@@ -65,7 +65,13 @@ def _measured(side: str, folder: Path, memory: str) -> dict[str, Any]:
     if process.returncode:
         raise SystemExit(f"{side} {memory} ended with {process.returncode}")
     found: dict[str, Any] = json.loads(said)
-    return {**found, "seconds": seconds, "peak_mb": peak}
+    return {**found, "seconds": seconds, "cpu": _cpu() - before, "peak_mb": peak}
+
+
+def _cpu() -> float:
+    """Of all processes that have ended, and what they started."""
+    usage = os.times()
+    return usage.children_user + usage.children_system
 
 
 def _watched(process: subprocess.Popen[bytes]) -> float:

@@ -15,19 +15,28 @@ from scipy.sparse.csgraph import connected_components
 
 from glasstumbler.lab import schemas
 from glasstumbler.lab.methods.base import Told
+from glasstumbler.lab.methods.chance import Chance
 from glasstumbler.lab.methods.coinjoin import coinjoins as local_coinjoins
 from glasstumbler.lab.methods.cospend import CoSpend
 from glasstumbler.lab.methods.taint import Haircut, Poison
 from glasstumbler.lab.public import Public
 from glasstumbler.lab.scenario import load
+from glasstumbler.lab.scoring import bootstrap, clustering, linking
 from glasstumbler.lab.simulate import simulate
 from glasstumbler.lab.spark.chains import Chains, chains, table
+from glasstumbler.lab.spark.chance import chance
 from glasstumbler.lab.spark.components import components
 from glasstumbler.lab.spark.cospend import coinjoins, cospend
+from glasstumbler.lab.spark.flows import flows, known, owned
+from glasstumbler.lab.spark.owners import PARTS, agreement
+from glasstumbler.lab.spark.ranks import order_parts
 from glasstumbler.lab.spark.session import Spark, spark
 from glasstumbler.lab.spark.taint import taint, waves
+from glasstumbler.lab.spark.units import grouped
+from glasstumbler.lab.tasks import Dataset, by_time, taught, told, untaught
 from tests.lab import random_chains, small_chains
 from tests.lab.small_chains import NO_TAGS
+from tests.lab.test_scoring import key_of, named_of
 
 pytestmark = pytest.mark.timeout(900)
 SMALL = {
@@ -38,6 +47,9 @@ SMALL = {
 }
 """For small data: less to compile and fewer jobs."""
 WAVE = 250
+TOLERANCE = 1e-12
+"""Relative: sums of the same floating-point numbers in another order."""
+ORDERS = 300
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +77,16 @@ def read(session: Spark, observer: Path) -> Chains:
     return chains(session, observer)
 
 
+@pytest.fixture(scope="module")
+def dataset(observer: Path) -> Dataset:
+    if not (observer.parent / "manifest.json").exists():
+        pytest.skip("a chain without orders")
+    return Dataset(observer.parent)
+
+
 def sorted_rows(answer: pa.Table) -> dict[str, list[Any]]:
     names = answer.column_names
-    found: dict[str, list[Any]] = answer.sort_by([(name, "ascending") for name in names[:2]]).to_pydict()
+    found: dict[str, list[Any]] = answer.sort_by([(name, "ascending") for name in names]).to_pydict()
     return found
 
 
@@ -101,6 +120,20 @@ def test_taint_is_the_local_one_to_the_last_bit(session: Spark, read: Chains, ob
             assert sorted_rows(mine) == sorted_rows(method.predict(public))
 
 
+def test_chance_names_the_same(session: Spark, read: Chains, dataset: Dataset) -> None:
+    """Where nothing is known of a service's delays, and where the earlier half of the orders is."""
+    folder = dataset.folder
+    wallets = table(session, folder / "answers", "wallet_truth", schemas.WALLET_TRUTH)
+    own = owned(read, wallets, table(session, folder / "observer", "address", schemas.ADDRESS))
+    found = flows(session, read, own)
+    for split in (untaught(dataset), by_time(dataset)):
+        lessons = known(session, read, found, taught(dataset, split))
+        method = Chance()
+        method.fit(dataset.public, told(dataset, "T2", split))
+        named = chance(session, read, found, lessons).toArrow()
+        assert sorted_rows(named) == sorted_rows(method.predict(dataset.public))
+
+
 def test_components_are_scipys(session: Spark) -> None:
     """Few edges, many, and a long line, in which labels that are handed on would take 999 rounds."""
     draw = np.random.default_rng(7)
@@ -121,3 +154,59 @@ def test_components_are_scipys(session: Spark) -> None:
 def test_nothing_hangs_together_without_edges(session: Spark) -> None:
     stars = components(session, session.session.createDataFrame([(3, 3)], "one long, other long"))
     assert (stars.edges.count(), stars.open) == (0, (0,))
+
+
+# -- scores: answers drawn by chance against lab/scoring --------------------------------------------------------------
+
+
+def test_orders_add_the_same(session: Spark) -> None:
+    """Orders of one to four payouts and one or two deposits; ties, names twice, and some of which nothing is said."""
+    draw = np.random.default_rng(3)
+    payouts = [sorted(draw.choice(60, draw.integers(1, 5), False).tolist()) for _ in range(ORDERS)]
+    deposits = {100 + place: int(draw.integers(ORDERS)) for place in range(ORDERS)} | {
+        600 + order: order for order in range(0, ORDERS, 2)
+    }
+    said = {(deposit, payout) for deposit in (*deposits, 999) for payout in draw.integers(0, 60, draw.integers(0, 9))}
+    links = [(deposit, int(payout), float(draw.integers(0, 9)) / 8) for deposit, payout in sorted(said)]
+    wanted = linking.judge(named_of(links), key_of(payouts, deposits)).parts
+    wanted[:, [linking.SURPRISE, linking.GAIN]] = 0
+    truth = [(order, payout, 1 / len(each)) for order, each in enumerate(payouts) for payout in each]
+    make = session.session.createDataFrame
+    found = order_parts(
+        make(links, "deposit long, payout long, score double"),
+        make(list(deposits.items()), "deposit long, order long"),
+        make(truth, "order long, payout long, share double"),
+        make([(order, len(each)) for order, each in enumerate(payouts)], "order long, wanted long"),
+    ).toArrow()
+    rows = np.stack([column.to_numpy() for column in found.columns[1:]], 1)[np.argsort(found["order"].to_numpy())]
+    assert rows == pytest.approx(wanted, rel=TOLERANCE, abs=TOLERANCE)
+
+
+def test_owners_add_the_same(session: Spark) -> None:
+    draw = np.random.default_rng(4)
+    owner, cluster = draw.integers(0, 40, 500), draw.integers(0, 60, 500)
+    cluster[450:] = np.arange(1000, 1050)  # of these the method says nothing
+    wanted = clustering.agreement(*(np.unique(one, return_inverse=True)[1] for one in (owner, cluster)))
+    make, address = session.session.createDataFrame, np.arange(500)
+    known = make(pa.table({"address": address, "owner": owner, "service": pa.nulls(500, pa.string())}))
+    named = make(pa.table({"address": address[:450], "cluster": cluster[:450]}))
+    found = agreement(known, named, 500)
+    rows = found.parts.orderBy("address").toArrow()
+    assert np.stack([rows[name].to_numpy() for name in PARTS], 1) == pytest.approx(wanted.parts, rel=TOLERANCE)
+    owners = [row["owners"] for row in found.clusters.collect()]
+    assert (sum(one > 1 for one in owners), max(owners)) == (wanted.over_merged, wanted.most_owners)
+
+
+def test_units_are_grouped_the_same(session: Spark) -> None:
+    """So that intervals are the same."""
+    many, few = bootstrap.MOST + 904, 3
+    parts = np.random.default_rng(5).integers(0, 9, (many, 2)).astype(np.float64)
+    index = np.arange(many)
+    tables = [
+        pa.table({"of": pa.repeat(of, count), "index": index[:count], "a": parts[:count, 0], "b": parts[:count, 1]})
+        for of, count in (("", many), ("whir", few))
+    ]
+    rows = session.session.createDataFrame(pa.concat_tables(tables))
+    found = grouped(session, rows, {"": many, "whir": few}, ["a", "b"])
+    assert found[""].tolist() == bootstrap.grouped(parts).tolist()
+    assert found["whir"].tolist() == parts[:few].tolist()

@@ -359,35 +359,51 @@ def _others(dataset: Dataset, chosen: Ints) -> pl.DataFrame:
 
 def _tainted(dataset: Dataset, chosen: Ints) -> pl.DataFrame:
     seeds = dataset.links.filter(_among(chosen))
-    whole = dataset.links.group_by("payout_coin", "payout_output").agg(pl.col("amount").sum().alias("whole"))
-    given = seeds.group_by("payout_coin", "payout_output").agg(pl.col("amount").sum())
-    beneficial = given.join(whole, on=["payout_coin", "payout_output"]).select(
-        pl.col("payout_coin").alias("coin"),
-        pl.col("payout_output").alias("output"),
-        (pl.col("amount").cast(pl.Float64) / pl.col("whole").cast(pl.Float64)).alias("beneficial"),
-    )
-    hops = dataset.answers("hop").filter(pl.col("tx").is_not_null())
     custody = [
         pl.DataFrame({"coin": [coin] * len(outputs), "output": outputs, "custody": 1.0})
-        for (coin,), rows in sorted(hops.group_by("coin"))
-        if len(outputs := _descendants(dataset, str(coin), rows, seeds))
+        for coin, rows in hops(dataset)
+        if len(outputs := _descendants(dataset, coin, rows, seeds))
     ]
     nothing = pl.DataFrame(schema={"coin": pl.String, "output": pl.Int64, "custody": pl.Float64})
-    both = pl.concat([nothing, *custody]).join(beneficial, on=["coin", "output"], how="full", coalesce=True)
+    both = pl.concat([nothing, *custody]).join(
+        benefits(dataset, chosen), on=["coin", "output"], how="full", coalesce=True
+    )
     return both.select("coin", "output", pl.col("custody", "beneficial").fill_null(0.0)).sort("coin", "output")
 
 
-def _descendants(dataset: Dataset, coin: str, hops: pl.DataFrame, seeds: pl.DataFrame) -> Ints:
+def benefits(dataset: Dataset, chosen: Ints) -> pl.DataFrame:
+    """coin, output, beneficial: what the chosen orders' deposits gave to payouts, as parts of these."""
+    payout = [pl.col("payout_coin").alias("coin"), pl.col("payout_output").alias("output")]
+    whole = dataset.links.group_by(payout).agg(pl.col("amount").sum().alias("whole"))
+    given = dataset.links.filter(_among(chosen)).group_by(payout).agg(pl.col("amount").sum())
+    part = pl.col("amount").cast(pl.Float64) / pl.col("whole").cast(pl.Float64)
+    return given.join(whole, on=["coin", "output"]).select("coin", "output", part.alias("beneficial"))
+
+
+def hops(dataset: Dataset) -> list[tuple[str, pl.DataFrame]]:
+    """By coin: the rows of answers/hop that stand on its chain."""
+    mined = dataset.answers("hop").filter(pl.col("tx").is_not_null())
+    return sorted(((str(coin), rows) for (coin,), rows in mined.group_by("coin")), key=lambda both: both[0])
+
+
+def _descendants(dataset: Dataset, coin: str, rows: pl.DataFrame, seeds: pl.DataFrame) -> Ints:
     """Outputs of the services' transactions that spend what came from the seeds."""
     graph = dataset.public.graph(coin)
-    outputs = seeds.filter(pl.col("deposit_coin") == coin)["deposit_output"].unique()
-    paying = pl.Series(np.unique(graph.tx_of_output[outputs.to_numpy()]))
-    own = hops["output"].is_in(outputs.implode()).fill_null(False)
-    into = hops["paid_in"].list.set_intersection(paying.implode()).list.len() > 0
-    table = hops.select("tx", pl.col("made_by").fill_null(-1), (own | into).alias("seed")).sort("tx")
+    outputs = seeds.filter(pl.col("deposit_coin") == coin)["deposit_output"].unique().to_numpy()
     reached = np.zeros(graph.txs, np.bool_)
-    _reach(table["tx"].to_numpy(), table["made_by"].to_numpy(), table["seed"].to_numpy(), reached)
+    reached[descendants(rows, outputs, np.unique(graph.tx_of_output[outputs]))] = True
     return np.flatnonzero(reached[graph.tx_of_output])
+
+
+def descendants(rows: pl.DataFrame, outputs: Ints, paying: Ints) -> Ints:
+    """Transactions out of `rows` (hops of one chain) that spend `outputs`, which the transactions `paying` made, or
+    what such a transaction made."""
+    own = rows["output"].is_in(pl.Series(outputs, dtype=pl.Int64).implode()).fill_null(False)
+    into = rows["paid_in"].list.set_intersection(pl.Series(paying, dtype=pl.Int64).implode()).list.len() > 0
+    table = rows.select("tx", pl.col("made_by").fill_null(-1), (own | into).alias("seed")).sort("tx")
+    reached = np.zeros(int(table["tx"].max() or 0) + 1, np.bool_)  # type: ignore[arg-type]
+    _reach(table["tx"].to_numpy(), table["made_by"].to_numpy(), table["seed"].to_numpy(), reached)
+    return np.flatnonzero(reached)
 
 
 @compiled

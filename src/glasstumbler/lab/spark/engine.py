@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Final
 
@@ -21,15 +21,17 @@ from glasstumbler.errors import MethodError
 from glasstumbler.lab import schemas, tasks
 from glasstumbler.lab.methods.registry import METHODS
 from glasstumbler.lab.results import Bootstrap, DatasetInfo, Results, Role, Row, Timing
-from glasstumbler.lab.scoring import bootstrap, clustering, linking
+from glasstumbler.lab.scoring import bootstrap, clustering, linking, tainting
 from glasstumbler.lab.scoring.bootstrap import Floats, Measure, scored
 from glasstumbler.lab.spark import owners, ranks
+from glasstumbler.lab.spark.cases import Cases, chosen
 from glasstumbler.lab.spark.chains import Chains, chains, table
 from glasstumbler.lab.spark.chance import chance
 from glasstumbler.lab.spark.cospend import cospend
 from glasstumbler.lab.spark.flows import Flows, flows, known, owned
-from glasstumbler.lab.spark.orders import Asked, Division
+from glasstumbler.lab.spark.orders import Asked, Division, divisions
 from glasstumbler.lab.spark.session import Spark
+from glasstumbler.lab.spark.taint import RULES, Waves, taint, waves
 from glasstumbler.lab.spark.units import grouped
 from glasstumbler.lab.tasks import Dataset, Split
 
@@ -61,6 +63,8 @@ class Board:
 
     def __init__(self, spark: Spark, dataset: Dataset) -> None:
         self.spark, self.dataset, self.split = spark, dataset, tasks.by_period(dataset)
+        self.followed: list[str] = []
+        """Methods of T5 that had their turn: chance stands before the first."""
 
     @cached_property
     def chains(self) -> Chains:
@@ -83,6 +87,14 @@ class Board:
     @cached_property
     def asked(self) -> Asked:
         return Asked(self.spark, self.chains, self.dataset, self.split)
+
+    @cached_property
+    def cases(self) -> Cases:
+        return Cases(self.spark, self.chains, self.dataset, chosen(self.dataset))
+
+    @cached_property
+    def waves(self) -> Waves:
+        return waves(self.spark, self.chains)
 
     def packed(self, links: DataFrame) -> DataFrame:
         """deposit, payout, score of ANSWERS["T2"]."""
@@ -176,9 +188,37 @@ def _merged(name: str, role: Role, clusters: DataFrame, addresses: int) -> Itera
         yield Row("T4", name, role, measure, float(many), None, None, addresses)
 
 
+# -- T5 ---------------------------------------------------------------------------------------------------------------
+
+
+def _taint(name: str, board: Board) -> Iterator[Row]:
+    cases = board.cases
+    if not len(cases.rows):
+        return
+    if not board.followed:
+        yield from _followed(board, "chance", "chance", cases.everything())
+    board.followed.append(name)
+    found = taint(board.spark, board.chains, board.waves, cases.seeds, name)
+    output = board.chains.packed(fn.col("coin"), fn.col("output")).alias("output")
+    yield from _followed(board, name, "method", found.select("case", output, "tainted"))
+
+
+def _followed(board: Board, name: str, role: Role, answers: DataFrame) -> Iterator[Row]:
+    for truth, parts in zip(tainting.TRUTHS, board.cases.parts(answers), strict=True):
+        measures = {f"{measure}, {truth}": one for measure, one in tainting.MEASURES.items()}
+        for division in divisions(board.dataset, board.cases.rows):
+            units = parts[division.orders]
+            for row in _rows("T5", name, role, measures, units, len(units), division.service):
+                yield msgspec.structs.replace(row, volume=division.volume)
+
+
 # -- all --------------------------------------------------------------------------------------------------------------
 
-ENGINE: Final[Mapping[str, Callable[[Board], Iterator[Row]]]] = {"null": _chance, "cospend": _cospend}
+ENGINE: Final[Mapping[str, Callable[[Board], Iterator[Row]]]] = {
+    "null": _chance,
+    "cospend": _cospend,
+    **{name: partial(_taint, name) for name in RULES},
+}
 """What stands here, by its name in the registry."""
 
 

@@ -29,11 +29,24 @@ class Division(NamedTuple):
     service: str
     volume: int
     orders: Ints
-    """Places in Asked.rows."""
+    """Places in the rows that were divided."""
 
     @property
     def name(self) -> str:
         return f"{self.service}/{self.volume}"
+
+
+def divisions(dataset: Dataset, rows: Ints) -> list[Division]:
+    """Of these rows of the order table: all; each service and each volume, where there are several."""
+    more = dataset.more("answers/split")
+    table = dataset.orders.join(more, on=["service", "order_id"], how="left", maintain_order="left")[rows]
+    found = [Division("", 0, np.arange(len(rows)))]
+    for name, column in (("service", table["service"]), ("volume", table["volume"].fill_null(0))):
+        values = column.unique().sort().to_list()
+        for value in values if len(values) > 1 else []:
+            mine = np.flatnonzero((column == value).to_numpy())
+            found.append(Division(value, 0, mine) if name == "service" else Division("", value, mine))
+    return found
 
 
 class Asked:
@@ -58,17 +71,7 @@ class Asked:
 
     @cached_property
     def divisions(self) -> list[Division]:
-        """All; each service and each volume, where there are several."""
-        keys, every = ["service", "order_id"], np.arange(len(self.rows))
-        more = self._dataset.more("answers/split")
-        table = self._dataset.orders.join(more, on=keys, how="left", maintain_order="left")[self.rows]
-        found = [Division("", 0, every)]
-        for name, column in (("service", table["service"]), ("volume", table["volume"].fill_null(0))):
-            values = column.unique().sort().to_list()
-            chosen = [np.flatnonzero((column == value).to_numpy()) for value in values] if len(values) > 1 else []
-            for value, mine in zip(values, chosen, strict=False):
-                found.append(Division(value, 0, mine) if name == "service" else Division("", value, mine))
-        return found
+        return divisions(self._dataset, self.rows)
 
     def units(self, parts: DataFrame, divisions: list[Division], strays: int = 0) -> list[Floats]:
         """`parts`: of ranks.py. Of each division the parts of its orders; `strays` stand behind all orders and add

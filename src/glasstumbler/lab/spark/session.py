@@ -168,5 +168,5 @@ def _cause(error: Exception, log: Path) -> str:
     if found:
         kind, what = found[-1]
         return f"{what} ({kind.rpartition('.')[2]})"
-    lines = [line for line in (*text.splitlines(), *said.splitlines()) if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__
+    lines = [line.strip() for line in (*text.splitlines(), *said.splitlines()) if line.strip()]
+    return ([line for line in lines if "Error" in line] or lines or [type(error).__name__])[-1]
