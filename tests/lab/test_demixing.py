@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
+from scipy.stats import chisquare
 
 from glasstumbler.lab.methods import subsets
 from glasstumbler.lab.methods.assignment import STEP, assign
@@ -142,10 +143,20 @@ def test_the_fee_rule_is_found_beside_overpaid_orders() -> None:
 
 @given(st.lists(st.integers(0, 40), max_size=20), st.integers(1, 20))
 def test_chance_draws_without_repeating(count: list[int], keep: int) -> None:
-    row, place = drawn(np.array(count, np.int64), keep)
+    row, place = drawn(np.array(count, np.int64), keep, np.arange(len(count)))
     assert np.bincount(row, minlength=len(count)).tolist() == [min(each, keep) for each in count]
     assert len(set(zip(row.tolist(), place.tolist(), strict=True))) == len(row)
     assert all(0 <= here < count[number] for number, here in zip(row, place, strict=True))
+
+
+def test_chance_draws_evenly_and_the_same_in_any_order() -> None:
+    names = np.arange(10**9, 10**9 + 7_000)
+    row, place = drawn(np.full(7_000, 7), 1, names)
+    assert chisquare(np.bincount(place)).pvalue > 0.01
+    assert chisquare(np.bincount(7 * place[1:] + place[:-1])).pvalue > 0.01  # nor does one tell the next
+    shuffled = np.random.default_rng(1).permutation(7_000)
+    assert drawn(np.full(7_000, 7), 1, names[shuffled])[1].tolist() == place[shuffled].tolist()
+    assert row.tolist() == list(range(7_000))
 
 
 # -- whole methods ----------------------------------------------------------------------------------------------------
