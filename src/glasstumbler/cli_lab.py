@@ -94,12 +94,18 @@ def score(
     out: Annotated[Path | None, Parameter(help="Folder for the scores; else beside the dataset.")] = None,
     seconds: Annotated[float, Parameter(help="That a method may take for one answer.")] = 900,
     memory: Annotated[float, Parameter(help="GiB that a method may hold, the dataset included.")] = 8,
+    engine: Annotated[
+        Literal["local", "spark"], Parameter(help="spark: fewer methods, any size; docs/scale.md.")
+    ] = "local",
+    master: Annotated[str, Parameter(help="Of Spark: local[N] for N threads, local[*] for all.")] = "local[2]",
 ) -> int:
     """Hold methods against the answer key, beside chance and what was attainable. Exit code 1 if one of them failed."""
     from glasstumbler.lab import results
     from glasstumbler.lab.scoring import card, shown
     from glasstumbler.lab.scoring.crew import GIB, Limits
+    from glasstumbler.lab.scoring.run import Scored
     from glasstumbler.lab.scoring.run import score as run
+    from glasstumbler.lab.spark.run import score as on_spark
 
     if not seconds > 0 or not memory > 0:
         raise SettingsError("--seconds and --memory are more than 0")
@@ -107,7 +113,10 @@ def score(
     if folder.resolve() == dataset.resolve() or (folder / "manifest.json").exists():
         raise SettingsError(f"--out {folder} is a dataset: scores go elsewhere")
     with progress() as show:
-        done = run(dataset, method or (), task or (), Limits(seconds, int(memory * GIB)), show)
+        if engine == "spark":
+            done = Scored(on_spark(dataset, method or (), task or (), master, show), [])
+        else:
+            done = run(dataset, method or (), task or (), Limits(seconds, int(memory * GIB)), show)
     shown.show(done.results)
     files = results.write(done.results, folder)
     written = card.write(done.results, done.judged, folder / "cards")

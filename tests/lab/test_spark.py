@@ -13,6 +13,7 @@ import pytest
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from glasstumbler.errors import MethodError
 from glasstumbler.lab import schemas
 from glasstumbler.lab.methods.base import Told
 from glasstumbler.lab.methods.chance import Chance
@@ -20,13 +21,16 @@ from glasstumbler.lab.methods.coinjoin import coinjoins as local_coinjoins
 from glasstumbler.lab.methods.cospend import CoSpend
 from glasstumbler.lab.methods.taint import Haircut, Poison
 from glasstumbler.lab.public import Public
+from glasstumbler.lab.results import Row
 from glasstumbler.lab.scenario import load
 from glasstumbler.lab.scoring import bootstrap, clustering, linking
+from glasstumbler.lab.scoring.run import score as local_score
 from glasstumbler.lab.simulate import simulate
 from glasstumbler.lab.spark.chains import Chains, chains, table
 from glasstumbler.lab.spark.chance import chance
 from glasstumbler.lab.spark.components import components
 from glasstumbler.lab.spark.cospend import coinjoins, cospend
+from glasstumbler.lab.spark.engine import ENGINE, score
 from glasstumbler.lab.spark.flows import flows, known, owned
 from glasstumbler.lab.spark.owners import PARTS, agreement
 from glasstumbler.lab.spark.ranks import order_parts
@@ -154,6 +158,35 @@ def test_components_are_scipys(session: Spark) -> None:
 def test_nothing_hangs_together_without_edges(session: Spark) -> None:
     stars = components(session, session.session.createDataFrame([(3, 3)], "one long, other long"))
     assert (stars.edges.count(), stars.open) == (0, (0,))
+
+
+# -- scores: the local rows --------------------------------------------------------------------------------------------
+
+
+def test_rows_are_the_local_ones(session: Spark, dataset: Dataset) -> None:
+    """All but ceilings, which stand beside the local engine's only."""
+    mine = {key(row): row for row in score(session, dataset.folder).rows}
+    local = local_score(dataset.folder, list(ENGINE)).results.rows
+    theirs = {key(row): row for row in local if row.role != "ceiling"}
+    assert mine.keys() == theirs.keys()
+    for name, row in mine.items():
+        assert (row.role, row.n) == (theirs[name].role, theirs[name].n)
+        assert numbers(row) == pytest.approx(numbers(theirs[name]), rel=1e-9, nan_ok=True), name
+
+
+def key(row: Row) -> tuple[Any, ...]:
+    return row.task, row.method, row.measure, row.service, row.volume, row.left_out
+
+
+def numbers(row: Row) -> list[float]:
+    return [float("nan") if number is None else number for number in (row.value, row.low, row.high)]
+
+
+def test_what_does_not_stand_on_spark_is_refused(session: Spark, folder: Path) -> None:
+    with pytest.raises(MethodError, match="Spark has not the method 'demixing'; it has null, cospend, taint-poison"):
+        score(session, folder, ["demixing"])
+    with pytest.raises(MethodError, match="Spark has nothing for T7; it has null"):
+        score(session, folder, [], ["T7"])
 
 
 # -- scores: answers drawn by chance against lab/scoring --------------------------------------------------------------

@@ -18,13 +18,11 @@ from glasstumbler.lab.methods.swap_match import UNITS
 from glasstumbler.lab.public import NONE, Ints
 from glasstumbler.lab.scoring import tainting
 from glasstumbler.lab.scoring.bootstrap import Floats
+from glasstumbler.lab.scoring.judge_transactions import CASES, SEED
 from glasstumbler.lab.spark.chains import WIDTH, Chains
 from glasstumbler.lab.spark.session import Spark
 from glasstumbler.lab.tasks import Dataset
 
-EACH: Final = 8
-"""Orders of each service that are followed, at most."""
-SEED: Final = 5
 _KEYS: Final = ["case", "output"]
 
 
@@ -34,7 +32,7 @@ def chosen(dataset: Dataset) -> Ints:
     services = dataset.orders["service"].to_numpy()[paid]
     draw, found = np.random.default_rng(SEED), [np.zeros(0, np.int64)]
     for service in np.unique(dataset.orders["service"].to_numpy()):
-        found.append(np.sort(draw.permutation(paid[services == service])[:EACH]))
+        found.append(np.sort(draw.permutation(paid[services == service])[:CASES]))
     return np.concatenate(found)
 
 

@@ -19,6 +19,7 @@ from pyspark.sql import functions as fn
 
 from glasstumbler.errors import MethodError
 from glasstumbler.lab import schemas, tasks
+from glasstumbler.lab.methods.page import TASKS
 from glasstumbler.lab.methods.registry import METHODS
 from glasstumbler.lab.results import Bootstrap, DatasetInfo, Results, Role, Row, Timing
 from glasstumbler.lab.scoring import bootstrap, clustering, linking, tainting
@@ -40,15 +41,19 @@ REMARK: Final = "Scored with Spark: only the methods that stand there, without c
 _LINK: Final = ("deposit", "payout")
 
 
-def score(spark: Spark, folder: Path, methods: Sequence[str] = (), show: Show | None = None) -> Results:
-    """`methods`: of ENGINE; empty: all. MethodError for one that does not stand there, DatasetError as locally."""
+def score(
+    spark: Spark, folder: Path, methods: Sequence[str] = (), only: Sequence[str] = (), show: Show | None = None
+) -> Results:
+    """`methods`: of ENGINE; empty: all. `only`: tasks; empty: all. MethodError for one that does not stand there,
+    DatasetError as locally."""
+    wanted = [name for name in ENGINE if name in (methods or ENGINE) and METHODS[name].task in (only or TASKS)]
     strange = [name for name in methods if name not in ENGINE]
-    if strange:
-        raise MethodError(f"{strange[0]!r} does not stand on Spark; these do: {', '.join(ENGINE)}")
+    if strange or not wanted:
+        what = f"the method {strange[0]!r}" if strange else f"nothing for {', '.join(only)}"
+        raise MethodError(f"Spark has {'not ' if strange else ''}{what}; it has {', '.join(ENGINE)}")
     board = Board(spark, Dataset(folder))
     rows: list[Row] = []
     timings: list[Timing] = []
-    wanted = [name for name in ENGINE if name in methods or not methods]
     for done, name in enumerate(wanted):
         if show is not None:
             show(f"{METHODS[name].task} {name}", done, len(wanted))
