@@ -20,7 +20,7 @@ from glasstumbler.lab.public import NONE, UNITS
 from glasstumbler.lab.spark.session import Spark
 
 PARTITION: Final = 16 << 20
-FEWEST: Final = 4
+FEWEST: Final = 2
 """Partitions that joins and aggregations work in: one for so many bytes of the dataset's files, so that each is small
 beside a memory, and at least so many."""
 WIDTH: Final = 48

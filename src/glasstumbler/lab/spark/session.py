@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -105,6 +106,7 @@ def _started(master: str, scratch: Path, log: Path, settings: dict[str, str]) ->
     for name, value in {**_SETTINGS, **places, "spark.master": master, **settings}.items():
         conf.set(name, value)
     gateway: Any = None
+    interrupted = signal.getsignal(signal.SIGINT)
     with _environment(PYSPARK_PYTHON=sys.executable, SPARK_LOCAL_IP=_LOOPBACK), log.open("wb") as out:
         try:
             start: Any = launch_gateway
@@ -117,6 +119,8 @@ def _started(master: str, scratch: Path, log: Path, settings: dict[str, str]) ->
                     context.stop()
         finally:
             SparkContext._gateway = SparkContext._jvm = None  # else the next session asks a Java that has gone
+            with suppress(ValueError):  # not the main thread: then nothing was changed
+                signal.signal(signal.SIGINT, interrupted)  # pyspark's own asks that Java too
             if gateway is not None:
                 _end(gateway)
 
