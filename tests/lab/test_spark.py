@@ -30,7 +30,7 @@ from glasstumbler.lab.spark.chains import Chains, chains, table
 from glasstumbler.lab.spark.chance import chance
 from glasstumbler.lab.spark.components import components
 from glasstumbler.lab.spark.cospend import coinjoins, cospend
-from glasstumbler.lab.spark.engine import score
+from glasstumbler.lab.spark.engine import chosen, score
 from glasstumbler.lab.spark.flows import flows, known, owned
 from glasstumbler.lab.spark.owners import PARTS, agreement
 from glasstumbler.lab.spark.ranks import order_parts
@@ -161,7 +161,7 @@ def test_nothing_hangs_together_without_edges(session: Spark) -> None:
 def test_rows_are_the_local_ones(session: Spark, folder: Path) -> None:
     """All but ceilings, which stand beside the local engine's only. Poison and haircut are scored in one way."""
     methods = ["null", "cospend", "taint-haircut"]
-    mine = {key(row): row for row in score(session, folder, methods).rows}
+    mine = {key(row): row for row in score(session, Dataset(folder), methods).rows}
     local = local_score(folder, methods).results.rows
     theirs = {key(row): row for row in local if row.role != "ceiling"}
     assert mine.keys() == theirs.keys()
@@ -178,11 +178,11 @@ def numbers(row: Row) -> list[float]:
     return [float("nan") if number is None else number for number in (row.value, row.low, row.high)]
 
 
-def test_what_does_not_stand_on_spark_is_refused(session: Spark, folder: Path) -> None:
+def test_what_does_not_stand_on_spark_is_refused() -> None:
     with pytest.raises(MethodError, match="Spark has not the method 'demixing'; it has null, cospend, taint-poison"):
-        score(session, folder, ["demixing"])
+        chosen(["demixing"], [])
     with pytest.raises(MethodError, match="Spark has nothing for T7; it has null"):
-        score(session, folder, [], ["T7"])
+        chosen([], ["T7"])
 
 
 # -- scores: answers drawn by chance against lab/scoring --------------------------------------------------------------

@@ -26,7 +26,7 @@ from glasstumbler.lab.tasks import Dataset
 _KEYS: Final = ["case", "output"]
 
 
-def chosen(dataset: Dataset) -> Ints:
+def drawn(dataset: Dataset) -> Ints:
     """Rows of orders, drawn at random among those of each service that were paid out on a chain."""
     paid = dataset.links["order"].unique().sort().to_numpy()
     services = dataset.orders["service"].to_numpy()[paid]

@@ -10,7 +10,6 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -25,7 +24,7 @@ from glasstumbler.lab.results import Bootstrap, DatasetInfo, Results, Role, Row,
 from glasstumbler.lab.scoring import bootstrap, clustering, linking, tainting
 from glasstumbler.lab.scoring.bootstrap import Floats, Measure, scored
 from glasstumbler.lab.spark import owners, ranks
-from glasstumbler.lab.spark.cases import Cases, chosen
+from glasstumbler.lab.spark.cases import Cases, drawn
 from glasstumbler.lab.spark.chains import Chains, chains, table
 from glasstumbler.lab.spark.chance import chance
 from glasstumbler.lab.spark.cospend import cospend
@@ -41,17 +40,19 @@ REMARK: Final = "Scored with Spark: only the methods that stand there, without c
 _LINK: Final = ("deposit", "payout")
 
 
-def score(
-    spark: Spark, folder: Path, methods: Sequence[str] = (), only: Sequence[str] = (), show: Show | None = None
-) -> Results:
-    """`methods`: of ENGINE; empty: all. `only`: tasks; empty: all. MethodError for one that does not stand there,
-    DatasetError as locally."""
+def chosen(methods: Sequence[str], only: Sequence[str]) -> list[str]:
+    """`methods`: of ENGINE; empty: all. `only`: tasks; empty: all. MethodError for what does not stand here."""
     wanted = [name for name in ENGINE if name in (methods or ENGINE) and METHODS[name].task in (only or TASKS)]
     strange = [name for name in methods if name not in ENGINE]
     if strange or not wanted:
         what = f"the method {strange[0]!r}" if strange else f"nothing for {', '.join(only)}"
         raise MethodError(f"Spark has {'not ' if strange else ''}{what}; it has {', '.join(ENGINE)}")
-    board = Board(spark, Dataset(folder))
+    return wanted
+
+
+def score(spark: Spark, dataset: Dataset, wanted: Sequence[str], show: Show | None = None) -> Results:
+    """`wanted`: what `chosen` gave."""
+    board = Board(spark, dataset)
     rows: list[Row] = []
     timings: list[Timing] = []
     for done, name in enumerate(wanted):
@@ -95,7 +96,7 @@ class Board:
 
     @cached_property
     def cases(self) -> Cases:
-        return Cases(self.spark, self.chains, self.dataset, chosen(self.dataset))
+        return Cases(self.spark, self.chains, self.dataset, drawn(self.dataset))
 
     @cached_property
     def waves(self) -> Waves:

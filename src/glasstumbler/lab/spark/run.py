@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from glasstumbler.lab.results import Results
-from glasstumbler.lab.spark.session import spark
+from glasstumbler.lab.spark.session import need, spark
+from glasstumbler.lab.tasks import Dataset
 
 
 def score(
@@ -16,8 +17,11 @@ def score(
     master: str,
     show: Callable[[str, int, int], None] | None = None,
 ) -> Results:
-    """As engine.score, on a Spark of its own. SparkError, in one line, for what is wrong with that."""
-    with spark(master) as session:
-        from glasstumbler.lab.spark import engine
+    """As engine.score, on a Spark of its own, which starts once all else is right. SparkError, in one line, for what is
+    wrong with it, MethodError and DatasetError as in scoring/run.py."""
+    need(master)
+    from glasstumbler.lab.spark import engine
 
-        return engine.score(session, folder, methods, tasks, show)
+    wanted, dataset = engine.chosen(methods, tasks), Dataset(folder)
+    with spark(master) as session:
+        return engine.score(session, dataset, wanted, show)

@@ -68,14 +68,10 @@ class Spark(NamedTuple):
 def spark(master: str = "local[2]", settings: dict[str, str] | None = None) -> Iterator[Spark]:
     """`settings`: Spark's own, beside those of this file. SparkError, in one line: the master is none, pyspark or Java
     is missing, Spark does not start, a job fails. Java and the scratch folder are gone afterwards, whatever happens."""
-    if not MASTERS.fullmatch(master):
-        raise SparkError(f"--master {master!r} is none that is known here: local, local[2] or local[*] (threads)")
-    try:
-        from py4j.protocol import Py4JError
-        from pyspark.errors import PySparkException
-    except ImportError:
-        raise SparkError("pyspark is not installed: pip install 'glasstumbler[spark]'") from None
-    _need_java()
+    need(master)
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
     scratch = Path(tempfile.mkdtemp(prefix="glasstumbler-spark-"))
     log = scratch / "java.log"
     try:
@@ -87,7 +83,14 @@ def spark(master: str = "local[2]", settings: dict[str, str] | None = None) -> I
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _need_java() -> None:
+def need(master: str) -> None:
+    """SparkError if anything is missing that can be seen without starting it."""
+    if not MASTERS.fullmatch(master):
+        raise SparkError(f"--master {master!r} is none that is known here: local, local[2] or local[*] (threads)")
+    try:
+        import pyspark.errors  # noqa: F401 - it brings py4j
+    except ImportError:
+        raise SparkError("pyspark is not installed: pip install 'glasstumbler[spark]'") from None
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=f"{home}/bin" if home else None)
     if java is None:
