@@ -134,7 +134,7 @@ def test_a_simulation_gives_the_same(session: Spark, tmp_path: Path) -> None:
 
 
 def test_components_are_scipys(session: Spark) -> None:
-    """Few edges, many, and a long line, in which labels that are handed on would take 999 rounds."""
+    """Few edges, many, and a long line, in which labels that are handed on take up to 999 rounds."""
     draw = np.random.default_rng(7)
     order = 600 + draw.permutation(1000)
     pairs = [draw.integers(0, 300, (2, 150)), draw.integers(300, 600, (2, 900)), np.stack([order[1:], order[:-1]])]
