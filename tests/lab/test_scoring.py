@@ -109,6 +109,18 @@ def test_of_several_deposits_the_best_score_counts() -> None:
     assert linking.RANKS["set F1"](parts) == pytest.approx(brute({1: 0.9, 3: 0.5, 2: 0.1}, {1, 2})["set F1"])
 
 
+def test_a_payout_named_for_several_deposits_stands_on_a_curve_once() -> None:
+    key = key_of([[1, 2], [5]], {900: 0, 901: 0, 902: 1, 903: NOT_SCORED})
+    rows = [(900, 1, 0.2), (901, 1, 0.9), (900, 3, 0.5), (901, 2, 0.1), (900, 2, 0.1), (902, 5, 0.3), (903, 5, 0.4)]
+    rows += [(904, 1, 0.6), (905, 1, 0.7)]
+    named, judged = named_of(rows), judged_of(rows, key)
+    chosen = linking.counted(named, key, judged.right)
+    assert [rows[place][:2] for place in np.flatnonzero(chosen)] == [
+        *((901, 1), (900, 3), (901, 2), (902, 5), (904, 1), (905, 1))
+    ]
+    assert judged.right[chosen].sum() == judged.parts[:, linking.TRUE].sum() == 3
+
+
 def test_what_belongs_to_no_order_is_wrong_and_what_was_told_does_not_count() -> None:
     key = key_of([[1]], {900: 0, 901: NOT_SCORED})
     judged = judged_of([(900, 1, 1.0), (901, 7, 1.0), (902, 3, 1.0), (902, 4, 1.0), (903, 3, 1.0)], key)

@@ -87,13 +87,14 @@ class LinkJudge:
         return measured(self.task, who, linking.BITS, gained[part.chosen], part)
 
     def _curves(self, who: Who, named: Named, judged: Judged) -> list[Curve]:
-        counts = judged.right >= 0
-        found = curve(named.score[counts], judged.right[counts] == 1, int(judged.parts[:, linking.TRUE].sum()))
+        counts = linking.counted(named, self.asked.key, judged.right)
+        score, right = named.score[counts], judged.right[counts]
+        found = curve(score, right == 1, int(judged.parts[:, linking.TRUE].sum()))
         both: list[tuple[CurveKind, Floats, Floats, Ints]] = [
             ("precision-recall", found.recall, found.precision, found.named)
         ]
         if who.calibrated:
-            both.append(("calibration", *linking.calibration(named.score, judged.right)))
+            both.append(("calibration", *linking.calibration(score, right)))
         return [
             Curve(self.task, who.name, who.role, kind, x.tolist(), y.tolist(), n.tolist()) for kind, x, y, n in both
         ]

@@ -91,6 +91,19 @@ def judge(named: Named, key: Key, claims: bool) -> Judged:
     return Judged(parts, stray, right)
 
 
+def counted(named: Named, key: Key, right: Signs) -> Flags:
+    """Links that stand on a curve: all that count, but of those for an order's several deposits that name one payout
+    only the best."""
+    chosen: Flags = right >= 0
+    order = key.order_of[named.deposit]
+    rows = np.flatnonzero((order >= 0) & chosen)
+    rows = rows[key.several[order[rows]]]
+    rows = rows[np.lexsort((-named.score[rows], named.payout[rows], order[rows]))]
+    again = (np.diff(order[rows]) == 0) & (np.diff(named.payout[rows]) == 0)
+    chosen[rows[1:][again]] = False
+    return chosen
+
+
 def firsts(named: Named, outputs: int) -> Named:
     """The links that share the best score of their deposit."""
     best = np.full(outputs, -np.inf)
