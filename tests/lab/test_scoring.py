@@ -202,6 +202,17 @@ def test_saying_nothing_is_chance() -> None:
     assert (low, high) == pytest.approx(tuple(exact), abs=0.003)
 
 
+def test_a_long_ranking_is_drawn_less_often_and_its_interval_is_as_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(1)
+    sought = draw.random(3000) < 0.1
+    ranked = ranking.ranking(draw.random(3000) + 0.2 * sought, sought, np.arange(3000), 3000)
+    often = ranking.areas(ranked, 3000).roc
+    monkeypatch.setattr(ranking, "_STEPS", 1)
+    seldom = ranking.areas(ranked, 3000).roc
+    assert seldom.value == often.value and (seldom.low, seldom.high) != (often.low, often.high)
+    assert (seldom.low, seldom.high) == pytest.approx((often.low, often.high), abs=0.01)
+
+
 def test_nothing_sought_has_no_area() -> None:
     found = ranking.areas(ranking.ranking(np.ones(3), np.zeros(3, np.bool_), np.arange(3), 3), 3)
     assert found.average_precision.value is None and found.roc.value is None

@@ -12,13 +12,17 @@ import numpy as np
 
 from glasstumbler.lab.methods.compiled import compiled
 from glasstumbler.lab.public import Flags, Ints
-from glasstumbler.lab.scoring.bootstrap import MOST, Floats, Score, group_of, middle, weights
+from glasstumbler.lab.scoring.bootstrap import MOST, RESAMPLES, Floats, Score, group_of, middle, weights
 
 RATES: Final = (0.001, 0.01)
 """Of false alarms among all that is not sought."""
 POINTS: Final = 100
 """Of a curve, at most."""
 UNNAMED: Final = -np.inf
+_STEPS: Final = 100_000_000
+"""Items that are counted for an interval, about: a ranking of more than 100,000 is drawn less often."""
+_FEWEST: Final = 200
+"""Draws, however long it is."""
 
 
 class Ranking(NamedTuple):
@@ -69,7 +73,8 @@ def areas(ranked: Ranking, units: int) -> Areas:
     rates = np.array(RATES)
     whole = np.ones((1, min(units, MOST)))
     value = _areas(ranked.tie, ranked.unit, ranked.sought, ranked.other, whole, rates)[0]
-    drawn = _areas(ranked.tie, ranked.unit, ranked.sought, ranked.other, weights(whole.shape[1]), rates)
+    draws = min(max(_STEPS // len(ranked.tie), _FEWEST), RESAMPLES)
+    drawn = _areas(ranked.tie, ranked.unit, ranked.sought, ranked.other, weights(whole.shape[1])[:draws], rates)
     first, second, *rest = (Score(float(one), *middle(column)) for one, column in zip(value, drawn.T, strict=True))
     return Areas(first, second, tuple(rest))
 
