@@ -46,6 +46,13 @@ def test_a_missing_table_is_named(copy: Path, name: str) -> None:
         Dataset(copy)
 
 
+def test_a_table_that_goes_away_later_is_named(copy: Path) -> None:
+    dataset = Dataset(copy)
+    (copy / "answers" / "link.parquet").unlink()
+    with pytest.raises(DatasetError, match=r"link\.parquet cannot be read"):
+        dataset.answers("link")
+
+
 def test_other_versions_and_broken_manifests_are_named(copy: Path) -> None:
     path = copy / "manifest.json"
     manifest = json.loads(path.read_text())

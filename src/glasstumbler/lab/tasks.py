@@ -98,7 +98,10 @@ def _frame(table: pa.Table) -> pl.DataFrame:
 
 
 def _read(path: Path, schema: pa.Schema) -> pl.DataFrame:
-    table = pq.read_table(path)
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DatasetError(f"{path} cannot be read: {error}") from None
     if not table.schema.equals(schema):
         raise DatasetError(f"{path} has other columns than this program's: {', '.join(table.schema.names)}")
     return _frame(table)
