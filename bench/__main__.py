@@ -11,13 +11,15 @@ from bench import machine
 from glasstumbler.cli import GARBAGE
 
 _LAB = ("lab_cluster", "lab_taint", "lab_link", "lab_score", "lab_signed", "lab_spark")
+_LONG = ("soak", "lab_growth")
+"""Run only when named; what follows the name is theirs."""
 PARTS = ("create", "order", "block", "seen", "store", "workers", "audit", "start", "nodes", "real", *_LAB)
 
 
 def main() -> None:
     gc.set_threshold(*GARBAGE)
-    if sys.argv[1:2] == ["soak"]:
-        _run("soak", sys.argv[2:])
+    if sys.argv[1:2] and sys.argv[1] in _LONG:
+        _run(sys.argv[1], sys.argv[2:])
         return
     wanted = sys.argv[1:] or list(PARTS)
     unknown = [name for name in wanted if name not in PARTS]

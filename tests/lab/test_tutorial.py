@@ -1,0 +1,61 @@
+"""docs/tutorial.md does what it says: its files are written, its commands run in their order, and what it shows of their
+output is there, figures and all."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FRAME = re.compile(r"[\s│┃]+")
+
+
+class Step(NamedTuple):
+    kind: str
+    """sh: run; text: the last output has these lines; python: a file, named in its first line."""
+    text: str
+
+
+def steps() -> list[Step]:
+    return [Step(*found) for found in _BLOCK.findall(TUTORIAL.read_text(encoding="utf-8"))]
+
+
+def run(command: str, folder: Path) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    home = {"HOME": str(folder), "PATH": path, "COLUMNS": "100"}
+    done = subprocess.run(
+        ["bash", "-euc", command], cwd=folder, env=os.environ | home, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def plain(line: str) -> str:
+    """Without a table's frame: its width follows the terminal."""
+    return _FRAME.sub(" ", line).strip()
+
+
+@pytest.mark.timeout(900)
+def test_every_step_of_the_tutorial(tmp_path: Path) -> None:
+    said = ""
+    for step in steps():
+        if step.kind == "python":
+            name = step.text.split()[1]
+            (tmp_path / name).write_text(step.text, encoding="utf-8")
+        elif step.kind == "sh":
+            said = run(step.text, tmp_path)
+        else:
+            there = [plain(line) for line in said.splitlines()]
+            assert [line for line in map(plain, step.text.splitlines()) if line not in there] == [], said
+
+
+def test_it_has_steps_of_every_kind() -> None:
+    assert {step.kind for step in steps()} == {"sh", "python", "text"}
