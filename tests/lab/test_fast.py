@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
+import signal
+import subprocess
+import sys
+import time
 import tomllib
 from contextlib import closing
 from pathlib import Path
@@ -14,13 +19,13 @@ import pyarrow as pa
 import pytest
 
 from glasstumbler.engine import ledger
-from glasstumbler.errors import SettingsError
+from glasstumbler.errors import SettingsError, StoreError
 from glasstumbler.house import House
 from glasstumbler.lab import simulate as simulation
 from glasstumbler.lab import truth
 from glasstumbler.lab.door import Direct
 from glasstumbler.lab.driver import Driver, State
-from glasstumbler.lab.fast import shard
+from glasstumbler.lab.fast import parts, shard
 from glasstumbler.lab.fast.run import simulate as simulate_fast
 from glasstumbler.lab.population import population
 from glasstumbler.lab.public import Public
@@ -29,7 +34,6 @@ from glasstumbler.lab.simulate import open_economies, open_house, simulate
 from glasstumbler.lab.tasks import Dataset
 from glasstumbler.store.records import Records
 from tests.lab.test_simulate import files
-from tests.laboratory import small_floats
 
 pytestmark = pytest.mark.timeout(900)
 ORDERS, SEED = 70, 5
@@ -63,12 +67,15 @@ payments_a_day = 300
 """
 
 
+OFFERED = {"bestmixer": ("btc", "bch", "eth"), **dict.fromkeys(("btcmix", "coinjoin", "whir", "xmrto"), ("btc",))}
+FILE += "".join(
+    f"[settings.{slug}.coins.{coin}]\nfloat_pieces = 6\n" for slug, coins in OFFERED.items() for coin in coins
+)
+FILE += "".join(f"[settings.{slug}]\nexpiry = 7200\n" for slug in OFFERED if slug != "xmrto")
+
+
 def scenario() -> Scenario:
-    tables = tomllib.loads(FILE)
-    settings: dict[str, Any] = small_floats(*tables["chains"])
-    for slug in ("bestmixer", "btcmix", "coinjoin", "whir"):
-        settings[slug]["expiry"] = 2 * 3600
-    return read({**tables, "settings": settings}, "test")
+    return read(tomllib.loads(FILE), "test")
 
 
 @pytest.fixture(scope="module")
@@ -214,6 +221,42 @@ def test_a_run_goes_on_with_the_services_that_are_done(fast: Path, tmp_path: Pat
         simulate("test", scenario(), ORDERS, SEED, out)
     simulate_fast("test", scenario(), ORDERS, SEED, out)
     assert files(out) == files(fast)
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    file, out = tmp_path / "test.toml", tmp_path / "out"
+    file.write_text(FILE)
+    command = [
+        sys.executable,
+        "-m",
+        "glasstumbler",
+        "simulate",
+        str(file),
+        "--orders",
+        "12",
+        "--seed",
+        str(SEED),
+    ]
+    command += ["--out", str(out), "--mode", "fast", "--processes", "2"]
+    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not list((out / ".run").glob("*.part")) and run.poll() is None:
+        time.sleep(0.02)
+    run.send_signal(signal.SIGINT)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert said.strip().endswith(f"glasstumbler: stopped; the same command goes on with what {out} keeps")
+    assert "Traceback" not in said
+    subprocess.run(command, check=True, timeout=600, stdout=subprocess.DEVNULL)
+    assert len(table(out, "answers/order")) == 12
+
+
+def test_a_process_that_is_killed_is_named(tmp_path: Path) -> None:
+    def kill(placed: int) -> None:
+        for child in multiprocessing.active_children():
+            child.kill()
+
+    with pytest.raises(StoreError, match="ended with code -9, perhaps for want of memory: the same command goes on"):
+        parts.make(("whir", "xmrto"), scenario(), 30, SEED, tmp_path, 2, kill)
 
 
 class _Interrupting:

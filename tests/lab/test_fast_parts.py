@@ -14,7 +14,8 @@ from glasstumbler.chains.keys import KeyRing
 from glasstumbler.chains.monero import MoneroFormat
 from glasstumbler.chains.utxo_chain import UtxoChain
 from glasstumbler.clock import VirtualClock
-from glasstumbler.engine.ledger import Entry, Posting
+from glasstumbler.engine.ledger import Entry, Posting, digest
+from glasstumbler.engine.payment import Payment, PaymentState
 from glasstumbler.errors import BadAddress, RecordError, RefusedNode, StoreError, TransactionRefused
 from glasstumbler.lab.economy import Background
 from glasstumbler.lab.fast import people, shard
@@ -213,3 +214,26 @@ def test_a_document_without_an_entry_is_refused() -> None:
 def test_a_record_in_memory_answers_no_sql() -> None:
     with pytest.raises(StoreError, match="answers no SQL: SELECT 1"):
         MemoryStore().read(lambda records: records.rows("SELECT 1"))
+
+
+def test_what_a_record_in_memory_tells_comes_in_the_order_of_a_database() -> None:
+    """A payment that comes back stands where its number says, and a cursor's digest is that of its blocks."""
+
+    def unit(records: Records) -> list[int]:
+        paid = [Payment(n, "whir", "btc", f"{n}", "", 1, 0, [], [], []) for n in (1, 2, 3)]
+        for each in paid:
+            records.add_payment(each)
+        paid[0].state = PaymentState.SETTLED
+        records.save_payment(paid[0])
+        paid[0].state = PaymentState.SENT
+        records.save_payment(paid[0])
+        for height in range(5):
+            records.push_block("btc", height, f"hash {height}", 3)
+        records.pop_block("btc", 4)
+        records.append(Entry("x", 0, "whir"))
+        assert records.cursor("btc") == (3, "hash 3")
+        assert records.cursor_digest("btc") == digest(repr([(2, "hash 2"), (3, "hash 3")]).encode())
+        assert records.on_their_way("btc", 2) == [(1, "1", PaymentState.SENT), (2, "2", PaymentState.STORED)]
+        return [number for number, _, _ in records.on_their_way("btc", 9)]
+
+    assert MemoryStore().write(unit) == [1, 2, 3]

@@ -8,7 +8,7 @@ changed cannot be taken back. A unit that fails after it has changed the record 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeVar
 
 from glasstumbler.errors import StoreError
@@ -17,6 +17,7 @@ from glasstumbler.store.memory_records import KeepEntry, MemoryRecords
 from glasstumbler.store.records import Records
 
 T = TypeVar("T")
+_HELD = nullcontext(True)
 
 
 class MemoryStore:
@@ -59,10 +60,9 @@ class MemoryStore:
     def waiting(self) -> int:
         return 0
 
-    @contextmanager
-    def hold(self, name: str, wait: bool = False) -> Iterator[bool]:
-        """One process has it to itself."""
-        yield True
+    def hold(self, name: str, wait: bool = False) -> AbstractContextManager[bool]:
+        """One thread has it to itself."""
+        return _HELD
 
     def close(self) -> None:
         pass

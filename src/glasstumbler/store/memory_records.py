@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final, Never
 
 from glasstumbler.engine import desk, ledger
@@ -26,6 +26,7 @@ _OPEN: Final = (PaymentState.STORED, PaymentState.SENT, PaymentState.MINED)
 _ARRIVAL: Final = attrgetter("first_seen", "txid", "vout")
 _PLACE: Final = attrgetter("txid", "vout")
 _NUMBER: Final = attrgetter("number")
+_HEIGHT: Final = itemgetter(0)
 
 
 class _NoDatabase:
@@ -64,10 +65,14 @@ class MemoryRecords(Records):
         self._payments_by_number: dict[int, Payment] = {}
         self._payments_at: dict[tuple[str, str], list[Payment]] = defaultdict(list)
         self._under_way: dict[str, dict[int, Payment]] = defaultdict(dict)
+        self._newest: dict[str, int] = defaultdict(int)
+        self._mixed: set[str] = set()
         self._codes: dict[tuple[str, str], Code] = {}
         self._keys: dict[tuple[str, bytes], KeyRow] = {}
         self._facts: dict[str, str] = {}
         self._blocks: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        self._told_blocks: dict[str, list[str]] = defaultdict(list)
+        """Each as its digest wants it."""
 
     @property
     def written(self) -> tuple[int, int]:
@@ -258,6 +263,9 @@ class MemoryRecords(Records):
         payment.mature = mature
         self._note("payment", str(payment.number), payment)
         if payment.state in _OPEN:
+            if payment.number < self._newest[payment.coin] and payment.number not in self._under_way[payment.coin]:
+                self._mixed.add(payment.coin)
+            self._newest[payment.coin] = max(self._newest[payment.coin], payment.number)
             self._under_way[payment.coin][payment.number] = payment
         else:
             self._under_way[payment.coin].pop(payment.number, None)
@@ -279,12 +287,20 @@ class MemoryRecords(Records):
         return sorted((each for each in self._under_way[coin].values() if each.state in wanted), key=_NUMBER)[:limit]
 
     def on_their_way(self, coin: str, limit: int) -> list[tuple[int, str, PaymentState]]:
-        found: list[tuple[int, str, PaymentState]] = [
-            (each.number, each.txid, each.state)
-            for each in self._under_way[coin].values()
-            if each.state is not PaymentState.MINED
-        ]
-        return sorted(found)[:limit]
+        found: list[tuple[int, str, PaymentState]] = []
+        for each in self._in_number_order(coin):
+            if each.state is not PaymentState.MINED:
+                found.append((each.number, each.txid, each.state))
+                if len(found) == limit:
+                    break
+        return found
+
+    def _in_number_order(self, coin: str) -> Iterable[Payment]:
+        """Payments under way. They come in that order, unless one comes back."""
+        if coin in self._mixed:
+            self._mixed.remove(coin)
+            self._under_way[coin] = dict(sorted(self._under_way[coin].items()))
+        return self._under_way[coin].values()
 
     def settling(self, coin: str, height: int) -> list[Payment]:
         found = [
@@ -327,18 +343,20 @@ class MemoryRecords(Records):
         return blocks[-1] if blocks else None
 
     def push_block(self, coin: str, height: int, block_hash: str, keep: int) -> None:
-        blocks = self._blocks[coin]
+        blocks, told = self._blocks[coin], self._told_blocks[coin]
         blocks.append((height, block_hash))
-        del blocks[: bisect_right(blocks, height - keep, key=lambda block: block[0])]
+        told.append(repr(blocks[-1]))
+        gone = bisect_right(blocks, height - keep, key=_HEIGHT)
+        del blocks[:gone], told[:gone]
         self._moved.add(coin)
 
     def pop_block(self, coin: str, height: int) -> None:
-        blocks = self._blocks[coin]
-        blocks[:] = [block for block in blocks if block[0] != height]
+        blocks = self._blocks[coin] = [block for block in self._blocks[coin] if block[0] != height]
+        self._told_blocks[coin] = [*map(repr, blocks)]
         self._moved.add(coin)
 
     def cursor_digest(self, coin: str) -> str:
-        return ledger.digest(repr(self._blocks[coin]).encode())
+        return ledger.digest(f"[{', '.join(self._told_blocks[coin])}]".encode())
 
     def meta(self, key: str) -> str | None:
         return self._facts.get(key)

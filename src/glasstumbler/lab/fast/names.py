@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +22,12 @@ from glasstumbler.lab.methods.compiled import compiled
 from glasstumbler.lab.population import Ints
 
 Letters = npt.NDArray[np.uint8]
+Words = npt.NDArray[np.uint64]
 _SYMBOLS: Final = np.frombuffer(b"qpzry9x8gf2tvdw0s3jn54khce6mua7l", np.uint8)
 _DIGITS: Final = np.frombuffer(b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz", np.uint8)
 _BECH32, _BECH32M = 1, 0x2BC830A3
-_BECH32_STEPS: Final = np.array([0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3], np.uint64)
-_CASH_STEPS: Final = np.array([0x98F2BC8E61, 0x79B76D99E2, 0xF33E5FB3C4, 0xAE2EABE2A8, 0x1E4F43E470], np.uint64)
+_BECH32_STEPS: Final = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
+_CASH_STEPS: Final = (0x98F2BC8E61, 0x79B76D99E2, 0xF33E5FB3C4, 0xAE2EABE2A8, 0x1E4F43E470)
 _LONGEST_BASE58: Final = 35
 
 
@@ -57,59 +58,86 @@ def _copy(letters: Letters, starts: Ints, lengths: Ints, text: Letters) -> None:
 
 
 def _segwit(prefix: str, version: int, size: int, payloads: Letters) -> tuple[Letters, int]:
-    symbols = np.column_stack([np.full(len(payloads), version, np.uint8), _fives(payloads[:, :size])])
-    head = [ord(letter) >> 5 for letter in prefix] + [0] + [ord(letter) & 31 for letter in prefix]
-    last = _BECH32M if version else _BECH32
-    return _with_checksum(f"{prefix}1", head, symbols, 6, 25, _BECH32_STEPS, last)
+    head = [ord(letter) >> 5 for letter in prefix] + [0] + [ord(letter) & 31 for letter in prefix] + [version]
+    lead = f"{prefix}1".encode() + bytes(_SYMBOLS[version : version + 1])
+    return _written(payloads[:, :size], lead, head, _Code(6, 25, _BECH32_STEPS, _BECH32M if version else _BECH32))
 
 
 def _cashaddr(prefix: str, version: int, payloads: Letters) -> tuple[Letters, int]:
     marked = np.column_stack([np.full(len(payloads), version, np.uint8), payloads[:, :20]])
     head = [ord(letter) & 31 for letter in prefix] + [0]
-    return _with_checksum(f"{prefix}:", head, _fives(marked), 8, 35, _CASH_STEPS, 1)
+    return _written(marked, f"{prefix}:".encode(), head, _Code(8, 35, _CASH_STEPS, 1))
 
 
-def _with_checksum(
-    lead: str, head: list[int], symbols: Letters, size: int, top: int, steps: npt.NDArray[np.uint64], last: int
-) -> tuple[Letters, int]:
-    check = _checksums(np.array(head, np.uint8), symbols, size, top, steps, last)
-    letters = np.repeat(np.frombuffer(lead.encode(), np.uint8)[None, :], len(symbols), axis=0)
-    whole = np.concatenate([letters, _SYMBOLS[np.column_stack([symbols, check])]], axis=1)
-    return whole, whole.shape[1]
+class _Code(NamedTuple):
+    """A BCH code over symbols of five bits."""
+
+    size: int
+    """Symbols of its checksum."""
+    top: int
+    """Bits of the remainder that are not shifted out."""
+    steps: tuple[int, ...]
+    last: int
 
 
-def _fives(data: Letters) -> Letters:
-    """Eight bits into five, the last filled up with zeros."""
-    bits = np.unpackbits(data, axis=1)
-    bits = np.pad(bits, ((0, 0), (0, -bits.shape[1] % 5))).reshape(len(data), -1, 5)
-    found: Letters = (bits @ np.array([16, 8, 4, 2, 1], np.uint8)).astype(np.uint8)
+def _written(data: Letters, lead: bytes, head: list[int], code: _Code) -> tuple[Letters, int]:
+    """`lead`: what stands before the data; `head`: the symbols that the checksum begins with."""
+    table = np.zeros(32, np.uint64)
+    for over in range(32):
+        for bit, step in enumerate(code.steps):
+            table[over] ^= np.uint64(step if over >> bit & 1 else 0)
+    begin = np.uint64(1)
+    for symbol in head:
+        begin = _after(begin, np.uint64(symbol), np.uint64(code.top), table)
+    found = _symbols(
+        np.ascontiguousarray(data), np.frombuffer(lead, np.uint8), begin, table, code.size, np.uint64(code.top),
+        np.uint64(code.last), _SYMBOLS,
+    )  # fmt: skip
+    return found, found.shape[1]
+
+
+@compiled
+def _after(c: np.uint64, symbol: np.uint64, top: np.uint64, table: Words) -> np.uint64:
+    low = c & ((np.uint64(1) << top) - np.uint64(1))
+    found: np.uint64 = (low << np.uint64(5)) ^ symbol ^ table[c >> top]
     return found
 
 
 @compiled
-def _checksums(
-    head: Letters, symbols: Letters, size: int, top: int, steps: npt.NDArray[np.uint64], last: int
+def _symbols(
+    data: Letters,
+    lead: Letters,
+    begin: np.uint64,
+    table: Words,
+    size: int,
+    top: np.uint64,
+    last: np.uint64,
+    letters: Letters,
 ) -> Letters:
-    """The remainder of a BCH code over 32 symbols, `size` symbols of it; `top`: bits that are not shifted out."""
-    found = np.empty((len(symbols), size), np.uint8)
-    low = (np.uint64(1) << np.uint64(top)) - np.uint64(1)
-    for row in range(len(symbols)):
-        c = np.uint64(1)
-        for at in range(len(head) + symbols.shape[1] + size):
-            if at < len(head):
-                value = head[at]
-            elif at < len(head) + symbols.shape[1]:
-                value = symbols[row, at - len(head)]
-            else:
-                value = np.uint8(0)
-            over = c >> np.uint64(top)
-            c = ((c & low) << np.uint64(5)) ^ np.uint64(value)
-            for bit in range(5):
-                if (over >> np.uint64(bit)) & np.uint64(1):
-                    c ^= steps[bit]
-        c ^= np.uint64(last)
-        for at in range(size):
-            found[row, at] = (c >> np.uint64(5 * (size - 1 - at))) & np.uint64(31)
+    many = (data.shape[1] * 8 + 4) // 5
+    found = np.empty((len(data), len(lead) + many + size), np.uint8)
+    for row in range(len(data)):
+        found[row, : len(lead)] = lead
+        at, c, bits, held = len(lead), begin, 0, np.int64(0)
+        for place in range(data.shape[1]):
+            held = (held & 31) << 8 | np.int64(data[row, place])
+            bits += 8
+            while bits >= 5:
+                bits -= 5
+                symbol = held >> bits & 31
+                found[row, at] = letters[symbol]
+                c = _after(c, np.uint64(symbol), top, table)
+                at += 1
+        if bits:
+            symbol = held << (5 - bits) & 31
+            found[row, at] = letters[symbol]
+            c = _after(c, np.uint64(symbol), top, table)
+            at += 1
+        for _ in range(size):
+            c = _after(c, np.uint64(0), top, table)
+        c ^= last
+        for place in range(size):
+            found[row, at + place] = letters[np.int64(c >> np.uint64(5 * (size - 1 - place))) & 31]
     return found
 
 
@@ -120,29 +148,32 @@ def _base58(version: int, payloads: Letters) -> tuple[Letters, Ints]:
     marked = np.column_stack([np.full(len(payloads), version, np.uint8), payloads[:, :20]])
     raw = marked.tobytes()
     checks = b"".join([sha256(sha256(raw[at : at + 21]).digest()).digest()[:4] for at in range(0, len(raw), 21)])
-    whole = np.column_stack([marked, np.frombuffer(checks, np.uint8).reshape(-1, 4)])
-    return _base58_digits(whole, _DIGITS, _LONGEST_BASE58)
+    whole = np.zeros((len(payloads), 28), np.uint8)
+    whole[:, 3:24], whole[:, 24:] = marked, np.frombuffer(checks, np.uint8).reshape(-1, 4)
+    return _digits(whole.view(">u4").astype(np.uint64), _DIGITS, _LONGEST_BASE58)
 
 
 @compiled
-def _base58_digits(data: Letters, digits: Letters, longest: int) -> tuple[Letters, Ints]:
-    """Of numbers that do not begin with a zero byte."""
-    found = np.empty((len(data), longest), np.uint8)
-    lengths = np.empty(len(data), np.int64)
-    small = np.empty(longest, np.uint8)
-    for row in range(len(data)):
-        small[:] = 0
+def _digits(words: Words, digits: Letters, longest: int) -> tuple[Letters, Ints]:
+    """Of numbers in words of 32 bits, the highest first, that do not begin with a zero byte."""
+    found = np.empty((len(words), longest), np.uint8)
+    lengths = np.empty(len(words), np.int64)
+    small = np.empty(longest + 5, np.uint8)
+    five = np.uint64(58**5)
+    for row in range(len(words)):
         many = 0
-        for at in range(data.shape[1]):
-            carry = np.int64(data[row, at])
-            for place in range(many):
-                carry += np.int64(small[place]) << 8
-                small[place] = carry % 58
-                carry //= 58
-            while carry:
-                small[many] = carry % 58
-                carry //= 58
+        while many < longest:
+            rest = np.uint64(0)
+            for place in range(words.shape[1]):
+                value = rest << np.uint64(32) | words[row, place]
+                words[row, place] = value // five
+                rest = value % five
+            for _ in range(5):
+                small[many] = rest % np.uint64(58)
+                rest //= np.uint64(58)
                 many += 1
+        while small[many - 1] == 0:
+            many -= 1
         lengths[row] = many
         for place in range(many):
             found[row, place] = digits[small[many - 1 - place]]

@@ -7,10 +7,10 @@ import multiprocessing
 import shutil
 import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
@@ -24,8 +24,6 @@ _LOOK: Final = 0.2
 """Seconds between two looks at how far they are."""
 Placed = Callable[[int], None]
 """Hears how many orders all services together have placed."""
-_shared: Any = None
-"""In a process of the pool: how many orders each service has placed."""
 
 
 def make(
@@ -40,53 +38,70 @@ def make(
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     counts = context.Array("q", len(missing), lock=False)
-    with ProcessPoolExecutor(min(processes, len(missing)), context, _begin, (counts,)) as pool:
-        work = [pool.submit(_work, n, slug, scenario, orders, seed, folder) for n, slug in enumerate(missing)]
-        try:
-            _follow(work, lambda: placed(sum(counts)))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for child in multiprocessing.active_children():
-                child.kill()  # what it has not kept is begun again
-            raise
+    waiting = [(counts, n, slug, scenario, orders, seed, folder) for n, slug in enumerate(missing)]
+    running: dict[int, _Running] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < processes:
+                _start(context, waiting.pop(0), running)
+            for ended in wait(list(running), _LOOK):
+                assert isinstance(ended, int)
+                _judge(running.pop(ended))
+            placed(sum(counts))
+    except BaseException:
+        for each in running.values():
+            each.process.kill()  # what it has not kept is begun again
+            each.process.join()
+        raise
 
 
-def _follow(work: list[Future[tuple[str, str] | None]], look: Callable[[], None]) -> None:
-    waiting = set(work)
-    while waiting:
-        done, waiting = wait(waiting, timeout=_LOOK)
-        look()
-        for each in done:
-            try:
-                failure = each.result()
-            except BrokenProcessPool:
-                raise StoreError(
-                    "a process of the simulation was ended from outside, perhaps for want of memory: the same command "
-                    "goes on with what is there; fewer --processes take less at once"
-                ) from None
-            if failure is not None:
-                kind, text = failure
+class _Running(NamedTuple):
+    process: Any
+    told: Any
+    """Where it says why it failed, if in one line."""
+
+
+def _start(context: Any, task: tuple[Any, ...], running: dict[int, _Running]) -> None:
+    """A process for each part, which gives its memory back when it ends."""
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(theirs, *task))
+    process.start()
+    theirs.close()
+    running[process.sentinel] = _Running(process, ours)
+
+
+def _judge(ended: _Running) -> None:
+    ended.process.join()
+    with ended.told as told:
+        if told.poll():
+            with suppress(EOFError):
+                kind, text = told.recv()
                 raise getattr(errors, kind)(text)
+    if ended.process.exitcode:
+        raise StoreError(
+            f"a process of the simulation ended with code {ended.process.exitcode}, perhaps for want of memory: the "
+            "same command goes on with what is there; fewer --processes take less at once"
+        )
 
 
-def _begin(counts: Any) -> None:
-    global _shared  # the pool gives a process nothing else to keep it in
-    _shared = counts
+def _work(
+    told: Any, counts: Any, number: int, slug: str, scenario: Scenario, orders: int, seed: int, folder: Path
+) -> None:
+    """An error of ours is told as (class, text): not all of them can be sent as they are."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
 
-
-def _work(number: int, slug: str, scenario: Scenario, orders: int, seed: int, folder: Path) -> tuple[str, str] | None:
-    """(class, text) of an error that is told in one line: not all of them can be sent as they are."""
+    first = multiprocessing.parent_process()
 
     def placed(count: int) -> None:
-        _shared[number] = count
+        counts[number] = count
+        if first is not None and not first.is_alive():
+            raise SystemExit(1)  # nobody is there any more to go on with it
 
     try:
         _make(slug, scenario, orders, seed, folder, placed)
     except GlassTumblerError as error:
         plain = isinstance(error, errors.SettingsError | errors.StoreError)
-        return type(error).__name__ if plain else "GlassTumblerError", str(error)
-    return None
+        told.send((type(error).__name__ if plain else "GlassTumblerError", str(error)))
 
 
 def _make(slug: str, scenario: Scenario, orders: int, seed: int, folder: Path, placed: Placed) -> None:
@@ -107,4 +122,5 @@ def _make(slug: str, scenario: Scenario, orders: int, seed: int, folder: Path, p
     finally:
         if collected:
             gc.enable()
+        gc.collect()  # the house itself is a circle
     part.rename(folder / slug)
