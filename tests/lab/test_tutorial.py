@@ -1,4 +1,4 @@
-"""docs/tutorial.md does what it says: its files are written, its commands run in their order, and what it shows of their
+"""docs/tutorial.md does what it says: its files are written, its commands run in order, and what it shows of their
 output is there, figures and all."""
 
 from __future__ import annotations
