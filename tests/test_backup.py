@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tarfile
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -194,6 +195,18 @@ def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "one.tar").write_bytes(b"nothing of the kind" * 99)
     with pytest.raises(StoreError, match="no backup, or a damaged one"):
         restore(tmp_path / "one.tar", tmp_path / "again")
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "/tmp/elsewhere", "chains/link"])
+def test_an_archive_with_anything_but_files_of_its_own_is_refused(tmp_path: Path, name: str) -> None:
+    with tarfile.open(tmp_path / "one.tar", "w") as tar:
+        member = tarfile.TarInfo(name)
+        if "link" in name:
+            member.type, member.linkname = tarfile.SYMTYPE, "/etc/hostname"
+        tar.addfile(member)
+    with pytest.raises(StoreError, match="none of a backup's files"):
+        restore(tmp_path / "one.tar", tmp_path / "again")
+    assert [path.name for path in tmp_path.iterdir()] == ["one.tar"]
 
 
 def test_a_folder_that_is_not_empty_is_not_restored_into(backup: Path, tmp_path: Path) -> None:

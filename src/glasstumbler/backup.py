@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import msgspec
@@ -244,10 +244,23 @@ def _unpacked(source: Path, stack: ExitStack) -> Path:
     target = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".glasstumbler-", dir=source.parent)))
     try:
         with tarfile.open(source) as tar:
-            tar.extractall(target, filter="data")
+            for member in tar:
+                _unpack(tar, member, target)
     except (tarfile.TarError, EOFError) as error:
         raise StoreError(f"{source} is no backup, or a damaged one: {error}") from None
     return target
+
+
+def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    """Backups hold plain files within their folder. (`extractall` knows a filter only from Python 3.11.4 on.)"""
+    name, content = PurePosixPath(member.name), tar.extractfile(member) if member.isreg() else None
+    if content is None or name.is_absolute() or ".." in name.parts:
+        raise StoreError(f"{member.name!r} in the archive is none of a backup's files")
+    place = target / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with content, place.open("xb") as file:
+        shutil.copyfileobj(content, file)
+    place.chmod(0o600)
 
 
 def _manifest(source: Path) -> Manifest:

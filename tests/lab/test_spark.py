@@ -197,7 +197,7 @@ def test_orders_add_the_same(session: Spark) -> None:
     }
     said = {(deposit, payout) for deposit in (*deposits, 999) for payout in draw.integers(0, 60, draw.integers(0, 9))}
     links = [(deposit, int(payout), float(draw.integers(0, 9)) / 8) for deposit, payout in sorted(said)]
-    wanted = linking.judge(named_of(links), key_of(payouts, deposits)).parts
+    wanted = linking.judge(named_of(links), key_of(payouts, deposits), True).parts
     wanted[:, [linking.SURPRISE, linking.GAIN]] = 0
     truth = [(order, payout, 1 / len(each)) for order, each in enumerate(payouts) for payout in each]
     make = session.session.createDataFrame
