@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import threading
@@ -18,6 +19,7 @@ from glasstumbler.clock import RealClock
 from glasstumbler.errors import ChainError, NodeAnswer, NodeAway, PaymentWaits, RefusedNode, SettingsError
 from glasstumbler.nodes.endpoint import Endpoint
 from glasstumbler.nodes.lnd import LndNetwork
+from glasstumbler.nodes.lnd_node import LndNode
 from glasstumbler.nodes.rest import Rest
 from glasstumbler.nodes.running import Nodes
 from tests.chains.lightning_contract import SOME, payment_hash, soon
@@ -104,6 +106,29 @@ def test_while_the_payers_node_is_away_nothing_is_said_of_its_payments(network_s
             attempt()
     network_site.nodes.ensure(f"lnd-{PAYER}")
     assert until_paid(net, invoice).amount_msat == SOME
+
+
+def failed_here(node: LndNode, peer: LndNode, at: float) -> None:
+    """What LND keeps when the channel to a peer could not carry a payment at this time."""
+    ends = {"node_from": node, "node_to": peer}
+    keys = {name: base64.b64encode(bytes.fromhex(end.key)).decode() for name, end in ends.items()}
+    history = {"fail_time": str(int(at)), "fail_amt_msat": "1000", "fail_amt_sat": "1"}
+    node.tell("/v2/router/x/importhistory", pairs=[{**keys, "history": history}], force=True)
+
+
+def test_a_way_that_lnd_avoids_for_a_past_failure_is_waited_for(network_site: Site, net: LndNetwork) -> None:
+    payer, lab = (LndNode(alias, network_site.endpoints[alias]) for alias in (PAYER, LAB))
+    invoice = net.invoice(SOME)
+    failed_here(payer, lab, time.time() + 3600)
+    assert net.check_route(invoice, PAYER).routes == 0
+    with pytest.raises(PaymentWaits):
+        net.pay(PAYER, invoice, payment_hash(invoice))
+    payer.tell("/v2/router/mc/reset")
+    failed_here(payer, lab, time.time())  # as after a restart of the peer: forgotten in seconds
+    assert until_paid(net, invoice).amount_msat == SOME
+    soon(lambda: net.check_route(net.invoice(SOME), PAYER).routes > 0)
+    payer.close()
+    lab.close()
 
 
 class Front:

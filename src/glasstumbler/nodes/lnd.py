@@ -96,7 +96,9 @@ class LndNetwork:
         the first outcome is told again and nothing is paid twice. From another node, a paid invoice is InvoiceUsed.
 
         BadInvoice, NotATestNetwork, InvoiceExpired, NoRoute leave no trace; PaymentFailed is the outcome for good.
-        PaymentWaits while it is on its way, or if it did not get as far as the first channel: to be asked again.
+        PaymentWaits while it is on its way, or if it did not get as far as the first channel: to be asked again. So
+        too while LND avoids the only way for a failure that it remembers, a peer's restart say: NoRoute would be
+        the end of an order that can be paid soon.
         """
         asked, node = bolt11.decode(invoice), self._payer(payer)
         if key != asked.payment_hash.hex():
@@ -109,7 +111,7 @@ class LndNetwork:
             if (told := self._settled(payer, key)) is not None:  # paid between the two questions, by this very node
                 return told
             raise
-        if not self._routes(node, asked).routes:
+        if not self._routes(node, asked, remembering=False).routes:
             raise NoRoute(f"no channels from {payer} to the payee can carry {asked.amount_msat} msat")
         told = self._told(payer, key, node.send(invoice, asked))
         if told is None:
@@ -164,7 +166,7 @@ class LndNetwork:
         attempts = [node.payment(payment_hash) for alias, node in self._nodes.items() if alias != LAB]
         return any(attempt is not None and attempt.preimage and not attempt.failed for attempt in attempts)
 
-    def _routes(self, node: LndNode, asked: Invoice) -> Route:
+    def _routes(self, node: LndNode, asked: Invoice, remembering: bool = True) -> Route:
         """Route by route over the node's own channels. PaymentWaits if there is none while a channel is not up that
         may bring one."""
         if asked.payee is None or asked.payee.hex() == node.key:
@@ -173,7 +175,8 @@ class LndNetwork:
         used: set[int] = set()
         chances: list[float] = []
         for channel in own:
-            found = node.way(asked, channel) if channel.active and len(chances) < _MOST_ROUTES else None
+            looked = channel.active and len(chances) < _MOST_ROUTES
+            found = node.way(asked, channel, remembering) if looked else None
             if found is not None and used.isdisjoint(found[0]):
                 used |= found[0]
                 chances.append(found[1])

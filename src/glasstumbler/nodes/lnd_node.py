@@ -113,15 +113,15 @@ class LndNode:
 
     # Routes
 
-    def way(self, asked: Invoice, first: Channel) -> tuple[frozenset[int], float] | None:
-        """Channels of the best way that begins with this one, and its chance by what LND remembers of past payments;
-        None if there is none."""
+    def way(self, asked: Invoice, first: Channel, remembering: bool) -> tuple[frozenset[int], float] | None:
+        """Channels of the best way that begins with this one, and its chance; None if there is none. `remembering`:
+        by what LND keeps of past payments, which rules out for a while a channel that failed one."""
         assert asked.payee is not None
         body = {
             "amt_msat": str(asked.amount_msat or 0),
             "final_cltv_delta": asked.min_final_cltv,
             "outgoing_chan_id": str(first.number),
-            "use_mission_control": True,
+            "use_mission_control": remembering,
             "route_hints": [{"hop_hints": [_hint(hop) for hop in hops]} for hops in asked.hints],
             "dest_features": [bit for bit in range(asked.features.bit_length()) if asked.features >> bit & 1],
         }

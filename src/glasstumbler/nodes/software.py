@@ -129,10 +129,11 @@ def _lnd_files(on: Setting) -> dict[str, str]:
         "lnd.conf": "[Application Options]\nnoseedbackup=true\nnobootstrap=true\nnat=false\ntlsdisableautofill=true\n"
         f"debuglevel=info\nlisten=127.0.0.1:{on.ports['peers']}\nrpclisten=127.0.0.1:{on.ports['grpc']}\n"
         f"restlisten=127.0.0.1:{on.ports['rpc']}\n"
-        # It keeps how far a payment that failed had come, takes large channels, and waits for a btcd that is away.
+        # It keeps how far a payment that failed had come, takes large channels, and waits for a btcd that is away. A
+        # channel that failed is avoided for seconds, not for an hour: here it failed because a node was started again.
         "keep-failed-payment-attempts=true\nmaxpendingchannels=10\n[protocol]\nprotocol.wumbo-channels=true\n"
         "[healthcheck]\nhealthcheck.chainbackend.attempts=0\n[Bitcoin]\nbitcoin.regtest=true\nbitcoin.node=btcd\n"
-        f"[Btcd]\nbtcd.rpchost={urlsplit(on.behind.url).netloc}\nbtcd.rpcuser={on.behind.user}\nbtcd.rpcpass={on.behind.password}\n"
+        f"[routerrpc]\nrouterrpc.apriori.penaltyhalflife=10s\n[Btcd]\nbtcd.rpchost={urlsplit(on.behind.url).netloc}\nbtcd.rpcuser={on.behind.user}\nbtcd.rpcpass={on.behind.password}\n"
         f"btcd.rpccert={on.behind.extra['certificate']}\n"
     }
 
