@@ -9,7 +9,6 @@ what it would have done.
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ import numpy as np
 from glasstumbler.errors import SettingsError, StoreError
 from glasstumbler.lab.driver import State
 from glasstumbler.lab.population import Ints
+from glasstumbler.lock import exclusive
 from glasstumbler.vault import sync
 
 _PARTS = "run.json"
@@ -57,13 +57,12 @@ class Keeping:
         """One process at a time works on a folder."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            file = exclusive(self._folder / "lock")
         except OSError as error:
             raise StoreError(f"cannot write to {self._folder}: {error.strerror}") from None
-        with (self._folder / "lock").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise StoreError(f"another `glasstumbler simulate` works on {self._folder.parent}") from None
+        if file is None:
+            raise StoreError(f"another `glasstumbler simulate` works on {self._folder.parent}")
+        with file:
             yield
 
     def resume(self) -> tuple[Kept, dict[str, dict[str, Ints]]]:
