@@ -21,12 +21,12 @@ from glasstumbler.errors import MethodError
 from glasstumbler.lab import results, scenario, tasks
 from glasstumbler.lab.methods.base import ANSWERS
 from glasstumbler.lab.results import Results, Row
-from glasstumbler.lab.scoring import card, cast, shown, wall
+from glasstumbler.lab.scoring import card, cast, shown, tainting, wall
 from glasstumbler.lab.scoring.checked import Columns, checked
 from glasstumbler.lab.scoring.judge import Judge, Who
 from glasstumbler.lab.scoring.judge_addresses import ClusterJudge, RoleJudge
 from glasstumbler.lab.scoring.judge_links import LinkJudge
-from glasstumbler.lab.scoring.judge_transactions import MappingJudge, TaintJudge, cases
+from glasstumbler.lab.scoring.judge_transactions import MappingJudge, TaintJudge
 from glasstumbler.lab.scoring.linking import NOT_SCORED
 from glasstumbler.lab.scoring.run import score
 from glasstumbler.lab.scoring.scene import Scene
@@ -144,14 +144,14 @@ def judge_of(scene: Scene, task: str) -> Judge:
     if task in ("T2", "T3", "T6", "T8"):
         return LinkJudge(scene, task, tasks.own_orders(scene.dataset, 2) if task == "T8" else np.zeros(0, np.int64))
     if task == "T5":
-        return TaintJudge(scene, cases(scene))
+        return TaintJudge(scene, tainting.cases(scene.dataset))
     return {"T1": RoleJudge, "T4": ClusterJudge, "T7": MappingJudge}[task](scene)
 
 
 def truth_of(scene: Scene, task: str) -> list[Columns]:
     """The answer key as an answer."""
     own = tasks.own_orders(scene.dataset, 2).tolist() if task == "T8" else []
-    asked = cases(scene) if task == "T5" else [None]
+    asked = tainting.cases(scene.dataset) if task == "T5" else [None]
     found = []
     for case in asked:
         table = pl.DataFrame(tasks.truth(scene.dataset, task, own if case is None else [case]))
@@ -190,7 +190,7 @@ def test_the_truth_scores_best(scene: Scene, task: str) -> None:
 
 
 def test_beneficial_truth_is_found_by_who_knows_it(scene: Scene) -> None:
-    judge, found = TaintJudge(scene, cases(scene)), []
+    judge, found = TaintJudge(scene, tainting.cases(scene.dataset)), []
     for case in judge.cases:
         table = pl.DataFrame(tasks.truth(scene.dataset, "T5", [case])).filter(pl.col("beneficial") > 0)
         table = table.select("coin", "output", tainted="beneficial")

@@ -19,20 +19,7 @@ from glasstumbler.lab.scoring.linking import ratio
 from glasstumbler.lab.scoring.ranking import areas, ranking
 from glasstumbler.lab.scoring.scene import Scene
 
-CASES: Final = 8
-"""Orders of each service that T5 follows, at most."""
-SEED: Final = 5
 _SURE: Final = 1 - 1e-9
-
-
-def cases(scene: Scene) -> list[int]:
-    """Rows of orders, drawn at random among those of each service that were paid out on a chain."""
-    paid = scene.dataset.links["order"].unique().sort().to_numpy()
-    draw, found = np.random.default_rng(SEED), []
-    for service in range(len(scene.services)):
-        mine = paid[scene.service_of[paid] == service]
-        found += sorted(draw.permutation(mine)[:CASES].tolist())
-    return found
 
 
 class _True(NamedTuple):

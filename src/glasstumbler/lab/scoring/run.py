@@ -18,14 +18,14 @@ from glasstumbler.lab.ceiling import ceiling
 from glasstumbler.lab.methods.base import ANSWERS, About, Told
 from glasstumbler.lab.methods.page import TASKS
 from glasstumbler.lab.results import Bootstrap, Curve, DatasetInfo, Failure, Results, Row, Timing
-from glasstumbler.lab.scoring import bootstrap, cast, handing
+from glasstumbler.lab.scoring import bootstrap, cast, handing, tainting
 from glasstumbler.lab.scoring.cast import Player
 from glasstumbler.lab.scoring.checked import Columns, checked
 from glasstumbler.lab.scoring.crew import Limits, Worker
 from glasstumbler.lab.scoring.judge import Judge, Verdict, Who
 from glasstumbler.lab.scoring.judge_addresses import ClusterJudge, RoleJudge
 from glasstumbler.lab.scoring.judge_links import LinkJudge
-from glasstumbler.lab.scoring.judge_transactions import MappingJudge, TaintJudge, cases
+from glasstumbler.lab.scoring.judge_transactions import MappingJudge, TaintJudge
 from glasstumbler.lab.scoring.scene import Scene
 from glasstumbler.lab.tasks import Dataset
 
@@ -129,7 +129,7 @@ class _Run:
         scene = self._scene
         judge: Judge | None
         if task == "T5":
-            chosen = cases(scene)
+            chosen = tainting.cases(scene.dataset)
             tolds = [tasks.told(scene.dataset, task, scene.split, [case]) for case in chosen]
             judge = TaintJudge(scene, chosen) if chosen else None
             self.remarks += [_CUSTODY] if chosen else []

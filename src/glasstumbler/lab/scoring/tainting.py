@@ -15,10 +15,24 @@ import numpy as np
 from glasstumbler.lab.public import Flags
 from glasstumbler.lab.scoring.bootstrap import Floats, Measure
 from glasstumbler.lab.scoring.linking import ratio
+from glasstumbler.lab.tasks import Dataset
 
+CASES: Final = 8
+"""Orders of each service that are followed, at most."""
+_SEED: Final = 5
 RIGHT, FLAGGED, TRUE, FLAGGED_OUTPUTS, RIGHT_OUTPUTS = range(5)
 """What a case adds: value that is flagged and true, flagged, true; outputs that are flagged, and flagged and true."""
 TRUTHS: Final = ("custody", "beneficial")
+
+
+def cases(dataset: Dataset) -> list[int]:
+    """Rows of orders, drawn at random among those of each service that were paid out on a chain."""
+    paid = dataset.links["order"].unique().sort().to_numpy()
+    services = dataset.orders["service"].to_numpy()[paid]
+    draw, found = np.random.default_rng(_SEED), []
+    for service in np.unique(services):
+        found += sorted(draw.permutation(paid[services == service])[:CASES].tolist())
+    return found
 
 
 def case(worth: Floats, tainted: Floats, true: Floats, looked_at: Flags) -> Floats:

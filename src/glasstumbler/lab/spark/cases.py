@@ -18,22 +18,11 @@ from glasstumbler.lab.methods.swap_match import UNITS
 from glasstumbler.lab.public import NONE, Ints
 from glasstumbler.lab.scoring import tainting
 from glasstumbler.lab.scoring.bootstrap import Floats
-from glasstumbler.lab.scoring.judge_transactions import CASES, SEED
 from glasstumbler.lab.spark.chains import WIDTH, Chains
 from glasstumbler.lab.spark.session import Spark
 from glasstumbler.lab.tasks import Dataset
 
 _KEYS: Final = ["case", "output"]
-
-
-def drawn(dataset: Dataset) -> Ints:
-    """Rows of orders, drawn at random among those of each service that were paid out on a chain."""
-    paid = dataset.links["order"].unique().sort().to_numpy()
-    services = dataset.orders["service"].to_numpy()[paid]
-    draw, found = np.random.default_rng(SEED), [np.zeros(0, np.int64)]
-    for service in np.unique(dataset.orders["service"].to_numpy()):
-        found.append(np.sort(draw.permutation(paid[services == service])[:CASES]))
-    return np.concatenate(found)
 
 
 class Cases:

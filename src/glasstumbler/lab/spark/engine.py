@@ -13,6 +13,7 @@ from functools import cached_property, partial
 from typing import Final
 
 import msgspec
+import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as fn
 
@@ -24,7 +25,7 @@ from glasstumbler.lab.results import Bootstrap, DatasetInfo, Results, Role, Row,
 from glasstumbler.lab.scoring import bootstrap, clustering, linking, tainting
 from glasstumbler.lab.scoring.bootstrap import Floats, Measure, scored
 from glasstumbler.lab.spark import owners, ranks
-from glasstumbler.lab.spark.cases import Cases, drawn
+from glasstumbler.lab.spark.cases import Cases
 from glasstumbler.lab.spark.chains import Chains, chains, table
 from glasstumbler.lab.spark.chance import chance
 from glasstumbler.lab.spark.cospend import cospend
@@ -96,7 +97,8 @@ class Board:
 
     @cached_property
     def cases(self) -> Cases:
-        return Cases(self.spark, self.chains, self.dataset, drawn(self.dataset))
+        rows = np.array(tainting.cases(self.dataset), np.int64)
+        return Cases(self.spark, self.chains, self.dataset, rows)
 
     @cached_property
     def waves(self) -> Waves:
