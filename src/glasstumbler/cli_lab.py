@@ -120,7 +120,7 @@ def score(
     shown.show(done.results)
     files = results.write(done.results, folder)
     written = card.write(done.results, done.judged, folder / "cards")
-    say(f"{files[0]} {files[1].name} cards/ ({len(written)} files)")
+    say(f"{files[0]} {files[1].name}" + (f" cards/ ({len(written)} files)" if written else ""))
     for failure in done.results.failures:
         say(f"failed: {failure.method}: {failure.what}")
     return 1 if done.results.failures else 0

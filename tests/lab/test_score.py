@@ -387,6 +387,12 @@ def test_a_test_seed_says_so(small: Path, tmp_path: Path, capsys: pytest.Capture
     assert page.remarks == [found.results.remarks[0]]
 
 
+def test_without_cards_there_is_no_folder_of_them(small: Path, tmp_path: Path) -> None:
+    found = score(small, ["coinjoin-rule"])
+    assert card.write(found.results, [], tmp_path / "cards") == []
+    assert not (tmp_path / "cards").exists()
+
+
 def test_names_of_ones_own_methods_are_held_to_be_new(small: Path) -> None:
     with pytest.raises(MethodError, match="no method is called"):
         cast.check(["nothing"], [])

@@ -110,15 +110,15 @@ def _place(row: Row) -> str:
 
 
 def write(results: Results, judged: Iterable[Judged], folder: Path) -> list[Path]:
-    """FOLDER/t2-demixing.md and .html, and so on. StoreError if they cannot be written."""
+    """FOLDER/t2-demixing.md and .html, and so on; without cards no folder. StoreError if they cannot be written."""
     environment = Environment(
         loader=PackageLoader("glasstumbler.lab.scoring"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     page = environment.get_template("card.html")
     written = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, card in cards(results, judged):
+            folder.mkdir(parents=True, exist_ok=True)
             for ending, content in ((".md", markdown(card)), (".html", page.render(card=card))):
                 written.append(folder / f"{name}{ending}")
                 written[-1].write_text(content, encoding="utf-8")
