@@ -32,6 +32,7 @@ PLACED = {
     "chains/lightning.py": {"columns"},
     "store/copying.py": {"columns", "table", "marks"},
     "store/postgres.py": {"lock", "self._lock", "self._id", "mark", "reached"},
+    "store/listing.py": {"where"},
     "store/records.py": {"_WATCHED", "_OPEN", "marks"},
     "torture/disk.py": {"_CHECKPOINT_PAGES", "most"},
     "store/sqlite.py": {"_WHOLE_FILE", "reached", "-_READER_CACHE_KIB", "'OFF' if self._temporary else 'FULL'"},

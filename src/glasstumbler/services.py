@@ -182,3 +182,19 @@ SERVICES: dict[str, Kind] = {
     "xmrto": Kind("xmrto", XMRTO, XmrtoSettings, Xmrto),  # type: ignore[arg-type]
 }
 """In the order of their ports."""
+
+
+class About(NamedTuple):
+    """How a service is called where people read, and what it does in a sentence."""
+
+    name: str
+    does: str
+
+
+ABOUT: dict[str, About] = {
+    "bestmixer": About("BestMixer-style", "A mixer for four coins: you choose the fee, each output's share and delay."),
+    "btcmix": About("BtcMix", "A mixer with a key and signed replies; exact amounts, or equal parts of what comes in."),
+    "coinjoin": About("CoinJoin", "The same family of API, with its own field types and its own way to choose coins."),
+    "whir": About("whir", "The same family again, with a fee of three percent and coins chosen at random."),
+    "xmrto": About("XMR.to", "A swap: Monero comes in, bitcoin goes out, on chain or by Lightning."),
+}

@@ -1,4 +1,4 @@
-"""The hub: every service under its slug, the lab API, and a page that says where everything is."""
+"""The hub: every service under its slug, the lab API, and the pages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib import resources
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from glasstumbler.dialects.wire import RETRY_AFTER
@@ -16,29 +16,17 @@ from glasstumbler.house import House
 from glasstumbler.web.asgi import Closed, ServiceApp
 from glasstumbler.web.health import Health, healthz, starting
 from glasstumbler.web.lab_api import LabApi
+from glasstumbler.web.pages import sections
+from glasstumbler.web.pages.site import Site
 from glasstumbler.web.safety import SafeAnswers
 
 STARTING = "the laboratory is starting"
 
-_INDEX = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<meta name="color-scheme" content="light dark"><title>Glass Tumbler - TEST NETWORKS ONLY</title>
-<style>body{{font:1rem/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem}}</style>
-<h1>Glass Tumbler</h1><p><strong>TEST NETWORKS ONLY.</strong> Five documented coin services on private chains; every
-link is recorded.</p><ul>{services}</ul><p>The laboratory: <a href="/lab/v1/chains">/lab/v1/chains</a></p></html>"""
-
-
 _ROOT_SERVER = "servers:\n  - url: /\n"
 
 
-def hub(house: House, services: Mapping[str, ServiceApp], lab: LabApi, health: Health) -> Starlette:
+def hub(house: House, services: Mapping[str, ServiceApp], lab: LabApi, health: Health, site: Site) -> Starlette:
     mounted = [Mount(f"/{slug}", app=app) for slug, app in services.items()]
-    items = "".join(
-        f'<li>{slug}: <code>/{slug}</code>, <a href="/openapi/{slug}.yaml">contract</a></li>' for slug in house.services
-    )
-    index = _INDEX.format(services=items)
-
-    async def home(request: Request) -> Response:
-        return HTMLResponse(index)
 
     async def contract(request: Request) -> Response:
         slug = request.path_params["slug"]
@@ -51,14 +39,15 @@ def hub(house: House, services: Mapping[str, ServiceApp], lab: LabApi, health: H
 
     return Starlette(
         routes=[
-            Route("/", home),
             Route("/openapi/{slug}.yaml", contract),
             Route("/healthz", healthz),
             Route("/readyz", health.readyz),
             Route("/metrics", lab.guarded(health.metrics)),
             Mount("/lab/v1", app=lab.app()),
             *mounted,
+            *sections.routes(site),
         ],
+        exception_handlers={404: site.missing},
         middleware=[Middleware(SafeAnswers)],
     )
 

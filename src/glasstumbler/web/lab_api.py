@@ -109,7 +109,7 @@ class LabApi:
         """Wait for what is under way: a chain must not be closed under it. What has not begun is not done any more."""
         self._pool.shutdown(cancel_futures=True)
 
-    async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+    async def in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *arguments))
 
     def app(self) -> Starlette:
@@ -168,9 +168,9 @@ class LabApi:
     # -- chains ---------------------------------------------------------------------------------------------------
 
     async def chains(self, request: Request) -> list[dict[str, object]]:
-        return await self._in_thread(self._list_chains)
+        return await self.in_thread(self.list_chains)
 
-    def _list_chains(self) -> list[dict[str, object]]:
+    def list_chains(self) -> list[dict[str, object]]:
         found = [_chain(chain) for chain in self._house.chains.values()]
         network = self._house.lightning
         if network is not None:
@@ -189,7 +189,7 @@ class LabApi:
         wanted, chain = await _body(request, Pay), self._chain(request)
         amount = _amount(wanted.amount, chain.coin)
         _check_address(chain, wanted.address)
-        return {"txid": await self._act(lambda: chain.pay(wanted.address, amount))}
+        return {"txid": await self.act(lambda: chain.pay(wanted.address, amount))}
 
     async def mine(self, request: Request) -> dict[str, int]:
         wanted, chain = await _body(request, Mine), self._chain(request)
@@ -202,24 +202,24 @@ class LabApi:
                 self._house.turn()
             return chain.tip()[0]
 
-        return {"height": await self._in_thread(work)}
+        return {"height": await self.in_thread(work)}
 
     async def reorg(self, request: Request) -> dict[str, int]:
         wanted, chain = await _body(request, Reorg), self._chain(request)
-        return {"height": await self._act(lambda: _reorganise(chain, wanted.depth))}
+        return {"height": await self.act(lambda: _reorganise(chain, wanted.depth))}
 
     async def address(self, request: Request) -> dict[str, str]:
         wanted, chain = await _body(request, Address), self._chain(request)
         if wanted.kind is not None and wanted.kind not in chain.format.kinds:
             raise Malformed(f"{chain.coin} knows the kinds {', '.join(chain.format.kinds)}", "kind")
-        return {"address": await self._in_thread(chain.fresh_address, wanted.kind)}
+        return {"address": await self.in_thread(chain.fresh_address, wanted.kind)}
 
     async def invoice(self, request: Request) -> dict[str, str]:
         wanted, network = await _body(request, Invoice), self._house.lightning
         if network is None:
             raise UnknownEndpoint("no Lightning network runs here")
         amount = _amount(wanted.amount, "msat")
-        return {"ln_invoice": await self._in_thread(network.invoice, amount, wanted.expiry)}
+        return {"ln_invoice": await self.in_thread(network.invoice, amount, wanted.expiry)}
 
     async def payment_request(self, request: Request) -> Response:
         """The fixture that payment-protocol URLs may point at (BIP 70)."""
@@ -235,7 +235,7 @@ class LabApi:
             raise UnknownEndpoint(f"no chain of {coin!r} runs here; these do: {', '.join(self._house.chains)}")
         return self._house.chains[coin]
 
-    async def _act(self, hand: Callable[[], T]) -> T:
+    async def act(self, hand: Callable[[], T]) -> T:
         """Do it, then let everything that follows from it happen."""
 
         def work() -> T:
@@ -243,7 +243,7 @@ class LabApi:
             self._house.turn()
             return done
 
-        return await self._in_thread(work)
+        return await self.in_thread(work)
 
     # -- services -------------------------------------------------------------------------------------------------
 
@@ -251,7 +251,7 @@ class LabApi:
         """null lets the price follow its walk again."""
         wanted = (await _body(request, Price)).xmr_btc
         rate = None if wanted is None else _amount(wanted, "btc", "xmr_btc")
-        await self._in_thread(self._house.set_price, rate)
+        await self.in_thread(self._house.set_price, rate)
         return {"xmr_btc": None if rate is None else text(rate, "btc")}
 
     async def behave(self, request: Request) -> Behaviour:
@@ -262,7 +262,7 @@ class LabApi:
         self._check_answer(slug, wanted.answer)
         if wanted.answer is not None and wanted.times == 0:
             wanted.times = 1
-        await self._in_thread(self._house.behave, slug, wanted)
+        await self.in_thread(self._house.behave, slug, wanted)
         return self._house.behaviours.of(slug)
 
     def _check_answer(self, slug: str, answer: str | int | None) -> None:
@@ -272,7 +272,7 @@ class LabApi:
 
     async def advance(self, request: Request) -> dict[str, int]:
         seconds = (await _body(request, Advance)).seconds
-        return {"now": await self._in_thread(self._house.advance, seconds)}
+        return {"now": await self.in_thread(self._house.advance, seconds)}
 
     async def order(self, request: Request) -> dict[str, Any]:
         slug, name = request.path_params["service"], request.path_params["order"]
@@ -284,7 +284,7 @@ class LabApi:
                     raise UnknownOrder("no such order", "order")
                 return truth.order_truth(records, order)
 
-        return await self._in_thread(look)
+        return await self.in_thread(look)
 
 
 def _chain(chain: LabChain) -> dict[str, object]:
@@ -318,13 +318,19 @@ def _check_address(chain: LabChain, address: str) -> None:
         raise BadAddress(why, "address") from None
 
 
-async def _body(request: Request, kind: type[T]) -> T:
+async def whole_body(request: Request) -> bytes:
+    """Within bounds; TooLarge, or Malformed if the client went away in the middle."""
     try:
         raw = await read_body(request.receive, BODY_MOST)
     except ClientDisconnect:
         raise Malformed("half a request asks for nothing") from None
     if raw is None:
         raise TooLarge(f"the body is larger than {BODY_MOST} bytes")
+    return raw
+
+
+async def _body(request: Request, kind: type[T]) -> T:
+    raw = await whole_body(request)
     try:
         fields = msgspec.json.Decoder(float_hook=wire.exact).decode(raw or b"{}")
         return msgspec.convert(fields, kind)
@@ -370,8 +376,13 @@ _STATUS: dict[type[GlassTumblerError], int] = {
 }
 
 
+def status_of(error: GlassTumblerError) -> int:
+    """The HTTP status that says what kind of error it is."""
+    return next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+
+
 def _refuse(error: GlassTumblerError) -> Response:
-    status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+    status = status_of(error)
     field = error.field if isinstance(error, Rejection) else ""
     said = {"error": type(error).__name__, "message": str(error), "field": field or None}
     return _json(said, status, dict(wire.error_headers(error)))

@@ -31,6 +31,7 @@ from glasstumbler.web.connections import SWEEP_SECONDS, Connections
 from glasstumbler.web.health import Health
 from glasstumbler.web.hub import STARTING, hub, starting_hub
 from glasstumbler.web.lab_api import LabApi
+from glasstumbler.web.pages.site import Site
 from glasstumbler.web.protocol import BoundedProtocol
 
 _BACKLOG = 2048
@@ -81,6 +82,7 @@ class Serving:
         self._limits = limits or Limits()
         self.house: House | None = None
         self._lab: LabApi | None = None
+        self._site: Site | None = None
         self._gate = Gate(self._limits.requests)
         self._connections = Connections(self._limits, _room(self._limits.connections), self._note_dropped)
         closed = {slug: Closed(_dialect(slug), Overloaded(STARTING)) for slug in services.SERVICES}
@@ -138,14 +140,16 @@ class Serving:
                 self._connections.stopping = True
                 for server in self._servers.values():
                     server.should_exit = True
-                if self._lab is not None:
-                    self._lab.hurry()
+                for part in (self._lab, self._site):
+                    if part is not None:
+                        part.hurry()
                 await asyncio.gather(*serving)
                 for task in work:
                     task.cancel()
                 await asyncio.gather(*work, return_exceptions=True)
-                if self._lab is not None:
-                    await asyncio.to_thread(self._lab.close)
+                for part in (self._site, self._lab):
+                    if part is not None:
+                        await asyncio.to_thread(part.close)
 
     def _open_doors(self, house: House) -> None:
         for coin, chain in house.chains.items():
@@ -159,7 +163,8 @@ class Serving:
             self._doors[slug].app = app
         health = Health(house, self._turning)
         self._lab = LabApi(house, health)
-        self._doors["hub"].app = hub(house, apps, self._lab, health)
+        self._site = Site(house, self._lab)
+        self._doors["hub"].app = hub(house, apps, self._lab, health, self._site)
 
     def _note_dropped(self, why: str) -> None:
         if self.house is not None:

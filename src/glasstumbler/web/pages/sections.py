@@ -1,0 +1,14 @@
+"""The sections of the site, in the order of its menu."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute
+
+from glasstumbler.web.pages import home
+from glasstumbler.web.pages.site import Site
+
+_SECTIONS = (home,)
+
+
+def routes(site: Site) -> list[BaseRoute]:
+    return [*site.shared_routes(), *(route for section in _SECTIONS for route in section.routes(site))]
