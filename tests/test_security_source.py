@@ -133,6 +133,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MODULES = {
     "eth-account": "eth_account",
     "jinja2": "jinja2",
+    "markdown-it-py": "markdown_it",
     "markupsafe": "markupsafe",
     "prometheus-client": "prometheus_client",
     "psycopg": "psycopg",
