@@ -18,7 +18,7 @@ MOST_LINES = 500
 ROOMS = """
 __main__
 cli
-cli_lab demo status
+cli_lab demo status testing
 web torture
 backup backup_chain
 audit audit_crew audit_house audit_wallets
@@ -29,7 +29,7 @@ house
 service
 watch turn accounts pay claim opening swap payment_url wallet limits
 metrics sharing fleet ground vault agreed place behaviour
-services
+services client
 dialects
 store
 nodes
@@ -121,13 +121,25 @@ def test_the_audit_is_called_from_the_top_only() -> None:
     }
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.partition(".")[0] in ("engine", "dialects")])
+AGREED = {"errors", "dialects.php", "engine.letter"}
+"""What both ends of the wire must do alike: a reply's signed text, a letter's form."""
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.partition(".")[0] == "client"])
+def test_the_client_knows_nothing_of_the_services(name: str) -> None:
+    assert {other for other in own(MODULES[name]) if other.partition(".")[0] != "client"} <= AGREED
+
+
+PURE = [name for name in NAMES if name.partition(".")[0] in ("engine", "dialects", "client") and name != "client.faces"]
+
+
+@pytest.mark.parametrize("name", PURE)
 def test_the_core_does_no_io(name: str) -> None:
     io = [other for other in imported(MODULES[name]) if any(f"{other}.".startswith(f"{module}.") for module in IO)]
     assert not io
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.partition(".")[0] in ("engine", "dialects")])
+@pytest.mark.parametrize("name", PURE)
 def test_the_core_calls_nothing_that_opens(name: str) -> None:
     calls = [node.func for node in ast.walk(ast.parse(MODULES[name].read_text())) if isinstance(node, ast.Call)]
     assert not [call.id for call in calls if isinstance(call, ast.Name) and call.id in ("open", "input", "print")]

@@ -24,8 +24,8 @@ class Step(NamedTuple):
     text: str
 
 
-def steps() -> list[Step]:
-    return [Step(*found) for found in _BLOCK.findall(TUTORIAL.read_text(encoding="utf-8"))]
+def steps(page: Path) -> list[Step]:
+    return [Step(*found) for found in _BLOCK.findall(page.read_text(encoding="utf-8"))]
 
 
 def run(command: str, folder: Path) -> str:
@@ -43,19 +43,24 @@ def plain(line: str) -> str:
     return _FRAME.sub(" ", line).strip()
 
 
-@pytest.mark.timeout(900)
-def test_every_step_of_the_tutorial(tmp_path: Path) -> None:
+def follow(page: Path, folder: Path) -> None:
+    """Do all that the page says."""
     said = ""
-    for step in steps():
+    for step in steps(page):
         if step.kind == "python":
             name = step.text.split()[1]
-            (tmp_path / name).write_text(step.text, encoding="utf-8")
+            (folder / name).write_text(step.text, encoding="utf-8")
         elif step.kind == "sh":
-            said = run(step.text, tmp_path)
+            said = run(step.text, folder)
         else:
             there = [plain(line) for line in said.splitlines()]
             assert [line for line in map(plain, step.text.splitlines()) if line not in there] == [], said
 
 
+@pytest.mark.timeout(900)
+def test_every_step_of_the_tutorial(tmp_path: Path) -> None:
+    follow(TUTORIAL, tmp_path)
+
+
 def test_it_has_steps_of_every_kind() -> None:
-    assert {step.kind for step in steps()} == {"sh", "python", "text"}
+    assert {step.kind for step in steps(TUTORIAL)} == {"sh", "python", "text"}
