@@ -7,7 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from tests.browser.conftest import PHONE, WIDE, Open
 
-PAGES = ["/", "/nothing", "/docs", "/docs?q=signature", "/docs/api-btcmix", "/docs/architecture"]
+PAGES = ["/", "/nothing", "/glass", "/docs", "/docs?q=signature", "/docs/api-btcmix", "/docs/architecture"]
 SIZES = {"phone": PHONE, "wide": WIDE, "very wide": {"width": 2560, "height": 1200}}
 BYTES_MOST = 150_000
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]

@@ -20,27 +20,6 @@ MOST_HOPS = 1_000
 """Transactions that one walk looks at; a longer history is cut off there and says so."""
 
 
-class Input(NamedTuple):
-    """A coin as a payment spends it; amounts in base units. `txid` of an account is its address, `vout` its nonce."""
-
-    txid: str
-    vout: int
-    amount: int
-    origin: Origin
-    order: int | None
-    """Number of the order that it came in for."""
-
-
-class Hop(NamedTuple):
-    """A transaction of the service's on the way back. `level` 1 is the payout's own."""
-
-    level: int
-    txid: str
-    kind: str
-    """`payout`, or `sweep`: it carries no payout."""
-    inputs: tuple[Input, ...]
-
-
 class Source(NamedTuple):
     """Where coins entered the service's wallet: an outpoint of the chain, a deposit's or not."""
 
@@ -51,6 +30,31 @@ class Source(NamedTuple):
     vout: int
     amount: int
     order: int | None
+
+
+class Input(NamedTuple):
+    """A coin as a payment spends it; amounts in base units. `txid` of an account is its address, `vout` its nonce."""
+
+    txid: str
+    vout: int
+    amount: int
+    origin: Origin
+    order: int | None
+    """Number of the order that it came in for."""
+    made_by: tuple[str, ...]
+    """Transactions of the service's own that left it (change, sweep) or, of an account, filled it up."""
+    came_in: tuple[Source, ...]
+    """What came into it from outside. With `made_by`, all that it is made of."""
+
+
+class Hop(NamedTuple):
+    """A transaction of the service's on the way back. `level` 1 is the payout's own."""
+
+    level: int
+    txid: str
+    kind: str
+    """`payout`, or `sweep`: it carries no payout."""
+    inputs: tuple[Input, ...]
 
 
 class Walk(NamedTuple):
@@ -105,6 +109,14 @@ class Book:
     def deposits(self, order: Order) -> list[Deposit]:
         return self._records.deposits_of(order.number)
 
+    def spender(self, order: Order, deposit: Deposit) -> Payment | None:
+        """What the service did with this very coin, if anything; of an account, its first payment since."""
+        held = self._records.coin_at(deposit.coin, deposit.txid, deposit.vout)
+        account = () if held else self._records.account_coins(deposit.coin, order.address.lower())
+        coins = [held] if held else [coin for coin in account if deposit.txid in coin.sources]
+        spent = [coin.spent_by for coin in coins if coin.spent_by is not None]
+        return self.payment(min(spent)) if spent else None
+
     def sources(self, coin: Coin) -> list[Source]:
         """What came into this coin from outside. An account (Ethereum) may have been paid several times, and on top
         of the change that it holds."""
@@ -143,11 +155,11 @@ def walk(book: Book, payment: Payment) -> Walk:
             if len(hops) == MOST_HOPS:
                 return Walk(tuple(hops), origins, True)
             coins = [book.coin(number) for number in paid.coins]
-            hops.append(_hop(level, paid, coins))
+            hops.append(_hop(book, level, paid, coins))
             for coin in coins:
                 for source in book.sources(coin):
                     origins.setdefault(source, level)
-                for number in [*([] if coin.made_by is None else [coin.made_by]), *coin.filled_by]:
+                for number in _makers(coin):
                     if number not in known:
                         known.add(number)
                         behind.append(book.payment(number))
@@ -155,6 +167,16 @@ def walk(book: Book, payment: Payment) -> Walk:
     return Walk(tuple(hops), origins, False)
 
 
-def _hop(level: int, payment: Payment, coins: list[Coin]) -> Hop:
-    inputs = tuple(Input(coin.txid, coin.vout, coin.amount, coin.origin, coin.order) for coin in coins)
-    return Hop(level, payment.txid, "payout" if payment.carried else "sweep", inputs)
+def _makers(coin: Coin) -> list[int]:
+    return [*([] if coin.made_by is None else [coin.made_by]), *coin.filled_by]
+
+
+def _hop(book: Book, level: int, payment: Payment, coins: list[Coin]) -> Hop:
+    return Hop(
+        level, payment.txid, "payout" if payment.carried else "sweep", tuple(_input(book, each) for each in coins)
+    )
+
+
+def _input(book: Book, coin: Coin) -> Input:
+    made_by = tuple(book.payment(number).txid for number in _makers(coin))
+    return Input(coin.txid, coin.vout, coin.amount, coin.origin, coin.order, made_by, tuple(book.sources(coin)))

@@ -220,7 +220,7 @@ def order_truth(records: Records, order: Order) -> dict[str, Any]:
         "created": order.created,
         "funded": order.funded,
         "deposit_address": order.address,
-        "deposits": [_deposit(deposit) for deposit in deposits],
+        "deposits": [_deposit(book, order, deposit) for deposit in deposits],
         "fee": _money(sum(divided.fees), order.coin),
         "excess": _money(divided.excess, order.coin),
         "payouts": [
@@ -235,7 +235,7 @@ def _money(units: int, coin: str) -> dict[str, str]:
     return {"amount": text(units, coin), "coin": "btc" if coin == LIGHTNING else coin}
 
 
-def _deposit(deposit: Deposit) -> dict[str, Any]:
+def _deposit(book: Book, order: Order, deposit: Deposit) -> dict[str, Any]:
     return {
         "outpoint": outpoint(deposit.coin, deposit.txid, deposit.vout),
         **_money(deposit.amount, deposit.coin),
@@ -243,7 +243,17 @@ def _deposit(deposit: Deposit) -> dict[str, Any]:
         "booked": deposit.account,
         "height": deposit.height,
         "first_seen": deposit.first_seen,
+        "spent_in": _spent_in(book, order, deposit),
     }
+
+
+def _spent_in(book: Book, order: Order, deposit: Deposit) -> dict[str, Any] | None:
+    """Where the deposit's own coin went: to whom the service paid it out."""
+    payment = book.spender(order, deposit)
+    if payment is None:
+        return None
+    paid = dict.fromkeys(book.order(each.order).id for each in payment.carried)
+    return {"txid": payment.txid, "kind": "payout" if payment.carried else "sweep", "orders": list(paid)}
 
 
 def _payout(
@@ -298,6 +308,8 @@ def _hop(book: Book, coin: str, hop: Hop) -> dict[str, Any]:
             **_money(each.amount, coin),
             "origin": each.origin.value,
             "order": _name(book, each.order),
+            "made_by": list(each.made_by),
+            "came_in": [f"{source.txid}:{source.vout}" for source in each.came_in],
         }
         for each in hop.inputs
     ]

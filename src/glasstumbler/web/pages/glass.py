@@ -1,0 +1,68 @@
+"""The glass: an order's coins as a picture, whose value and which coins side by side."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from glasstumbler.engine.order import Order, State
+from glasstumbler.errors import UnknownOrder
+from glasstumbler.lab import truth
+from glasstumbler.store import listing
+from glasstumbler.store.records import Records
+from glasstumbler.web.pages import flow, ways
+from glasstumbler.web.pages.site import Site
+
+_NEWEST: Final = 30
+BACK: Final = (3, 6, 9)
+"""Columns of the coins' picture that may be asked for."""
+
+
+def routes(site: Site) -> list[BaseRoute]:
+    async def choose(request: Request) -> Response:
+        orders = await site.house.store.read_soon(_newest)
+        return site.page(request, "glass_choose.html", section="orders", orders=orders)
+
+    async def glass(request: Request) -> Response:
+        slug, name = request.path_params["slug"], request.path_params["id"]
+        back = _back(request.query_params.get("back", ""))
+        found = await site.in_thread(look, site, slug, name)
+        return site.page(request, "glass.html", section="orders", **view(*found, back))
+
+    return [site.route("/glass", choose), site.route("/glass/{slug}/{id}", glass)]
+
+
+def _newest(records: Records) -> list[Order]:
+    return listing.orders(records, state=State.COMPLETED.value, limit=_NEWEST)
+
+
+def look(site: Site, slug: str, name: str) -> tuple[Order, dict[str, Any]]:
+    """The order with both truths. UnknownOrder if there is none."""
+    with site.house.store.snapshot() as records:
+        order = records.order(slug, name)
+        if order is None:
+            raise UnknownOrder(f"{slug} has no order of this name.")
+        return order, truth.order_truth(records, order)
+
+
+def _back(asked: str) -> int:
+    return int(asked) if asked in map(str, BACK) else BACK[0]
+
+
+def view(order: Order, found: dict[str, Any], back: int) -> dict[str, Any]:
+    """What the template lays out."""
+    value, coins = ways.beneficial(found), ways.custody(found)
+    return {
+        "flow": flow,
+        "order": order,
+        "truth": found,
+        "value": flow.draw(value.nodes, value.edges, ways.count),
+        "coins": flow.draw(coins.nodes, coins.edges, ways.count, columns=back),
+        "lessons": ways.lessons(found),
+        "missing": ways.missing(found),
+        "back": back,
+        "further": next((each for each in BACK if each > back), None),
+    }
