@@ -62,13 +62,18 @@ def lookup(found: Density, value: float) -> float:
 TIMES = st.lists(st.integers(0, 30), max_size=25).map(sorted)
 
 
-@given(TIMES, TIMES, st.integers(0, 1000), st.integers(1, 5))
-def test_the_scan_finds_what_plain_loops_find(came: list[int], paid: list[int], seed: int, keep: int) -> None:
+@pytest.mark.parametrize("wide", [0, np.inf])
+@given(came=TIMES, paid=TIMES, seed=st.integers(0, 1000), keep=st.integers(1, 5))
+def test_both_ways_find_what_plain_loops_find(
+    wide: float, came: list[int], paid: list[int], seed: int, keep: int
+) -> None:
     draw = np.random.default_rng(seed)
     amount = draw.integers(1, 200, len(came)).astype(float)
     need = draw.integers(1, 200, len(paid)).astype(float)
     habits = Habits(density(draw.integers(0, 9, 9), 1.0), density(draw.uniform(0, 0.6, 9), 0.1))
-    found = candidates(np.array(came, np.int64), amount, np.array(paid, np.int64), need, habits, keep)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("glasstumbler.lab.methods.candidates.WIDE", wide)
+        found = candidates(np.array(came, np.int64), amount, np.array(paid, np.int64), need, habits, keep)
     for deposit, when in enumerate(came):
         weights = {
             row: lookup(habits.delay, paid[row] - when) * lookup(habits.taken, 1 - need[row] / amount[deposit])
@@ -84,6 +89,27 @@ def test_the_scan_finds_what_plain_loops_find(came: list[int], paid: list[int], 
         assert len(set(rows)) == len(rows)
         assert [weights[row] for row in rows] == pytest.approx(wanted)
         assert (found.row[deposit, len(wanted) :] == -1).all()
+
+
+@pytest.mark.parametrize("most_taken", [0.3, 0.9, 1.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_stretches_name_what_the_scan_names_in_its_order(
+    monkeypatch: pytest.MonkeyPatch, seed: int, most_taken: float
+) -> None:
+    """Blocks of deposits and payments; amounts and heights that are alike, so that many payments weigh the same."""
+    draw = np.random.default_rng(seed)
+    came, paid = np.sort(draw.integers(0, 40, 300)) * 600, np.sort(draw.integers(0, 60, 900)) * 600
+    amount, need = draw.integers(-3, 90, 300).astype(float), draw.integers(-2, 60, 900).astype(float)
+    taken = density(np.round(draw.uniform(-0.1, most_taken, 400), 1), 1e-6)
+    asked = (came, amount, paid, need, Habits(density(draw.integers(0, 20, 400) * 600, 600.0), taken), 7)
+    found = []
+    for wide in (np.inf, 0):
+        monkeypatch.setattr("glasstumbler.lab.methods.candidates.WIDE", wide)
+        found.append(candidates(*asked))
+    one, other = found
+    assert (one.row == other.row).all() and (one.weight == other.weight).all() and (one.many == other.many).all()
+    assert other.total == pytest.approx(one.total, rel=1e-12)
+    assert one.many.max() > 100
 
 
 @given(st.integers(1, 7), st.integers(1, 7), st.integers(0, 10_000), st.floats(0.2, 1))

@@ -1,6 +1,7 @@
 """For every deposit the likeliest payments: a scan over payments sorted by amount, then time.
 
-Payments lie in buckets by the logarithm of what they need, so wide that a deposit's window of amounts touches two or
+Where a deposit may have given nearly any amount, wide_windows.py finds the same without looking at each payment. Else
+payments lie in buckets by the logarithm of what they need, so wide that a deposit's window of amounts touches two or
 three of them; in a bucket they lie by time, so that its window of times is found by halving.
 """
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from glasstumbler.lab.methods.compiled import compiled
 from glasstumbler.lab.methods.densities import Floats, Habits
+from glasstumbler.lab.methods.wide_windows import weigh
 from glasstumbler.lab.public import NONE, Ints
 
 KEEP: Final = 20
@@ -47,17 +49,23 @@ class Candidates(NamedTuple):
 
 def buckets(time: Ints, need: Floats, least: float, most: float) -> Buckets:
     """For windows of amounts from `least` to `most` times a deposit."""
-    width = max(np.log(most / least), 1e-7)
+    width = _width(least, most)
     rows = np.flatnonzero(need > 0)
     name = np.floor(np.log(need[rows]) / width).astype(np.int64)
     order = np.lexsort((time[rows], name))
     rows, name = rows[order], name[order]
     names, first = np.unique(name, return_index=True)
-    return Buckets(rows, time[rows], need[rows], names, np.append(first, len(rows)), float(width))
+    return Buckets(rows, time[rows], need[rows], names, np.append(first, len(rows)), width)
+
+
+def _width(least: float, most: float) -> float:
+    return float(max(np.log(most / least), 1e-7))
 
 
 LEAST_PART: Final = 1e-4
 """A payment below this part of the deposit is not looked at."""
+WIDE: Final = 1.5
+"""Most by least of what a payment may need: from here on stretches are faster than one payment after another."""
 
 
 def candidates(
@@ -65,17 +73,48 @@ def candidates(
 ) -> Candidates:
     """`deposited`, `paid`: times, each ascending. `need`: what had to be deposited for each payment."""
     least, most = max(1 - habits.taken.high, LEAST_PART), max(1 - habits.taken.low, 2 * LEAST_PART)
-    sorted_ = buckets(paid, need, least, most)
     found = Candidates(
         np.full((len(deposited), keep), NONE, np.int64),
         np.zeros((len(deposited), keep)),
         np.zeros(len(deposited)),
         np.zeros(len(deposited), np.int64),
     )
-    limits = (*habits.delay, *habits.taken)
-    into = (found.row, found.weight, found.total, found.many)
-    _scan(deposited, amount, least, most, *sorted_, *limits, *into)
+    (_stretches if most / least > WIDE else _each)(deposited, amount, paid, need, habits, (least, most), found)
     return found
+
+
+def _each(
+    deposited: Ints,
+    amount: Floats,
+    paid: Ints,
+    need: Floats,
+    habits: Habits,
+    limits: tuple[float, float],
+    found: Candidates,
+) -> None:
+    """Looks at each payment of a window."""
+    least, most = limits
+    sorted_ = buckets(paid, need, least, most)
+    heights = (*habits.delay, *habits.taken)
+    into = (found.row, found.weight, found.total, found.many)
+    _scan(deposited, amount, least, most, *sorted_, *heights, *into)
+
+
+def _stretches(
+    deposited: Ints,
+    amount: Floats,
+    paid: Ints,
+    need: Floats,
+    habits: Habits,
+    limits: tuple[float, float],
+    found: Candidates,
+) -> None:
+    """The same payments, in the same order."""
+    width = _width(*limits)
+    bucket = np.floor(np.log(np.where(need > 0, need, 1)) / width).astype(np.int64)
+    sound = np.where(amount > 0, amount, 1)
+    lowest, highest = (np.floor(np.log(sound * part) / width).astype(np.int64) for part in limits)
+    weigh(deposited, amount, paid, need, bucket, (lowest, highest), habits, found)
 
 
 @compiled
