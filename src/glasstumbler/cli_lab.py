@@ -94,6 +94,7 @@ def score(
     out: Annotated[Path | None, Parameter(help="Folder for the scores; else beside the dataset.")] = None,
     seconds: Annotated[float, Parameter(help="That a method may take for one answer.")] = 900,
     memory: Annotated[float, Parameter(help="GiB that a method may hold, the dataset included.")] = 8,
+    processes: Annotated[int, Parameter(help="How many methods answer side by side.")] = 2,
     engine: Annotated[
         Literal["local", "spark"], Parameter(help="spark: fewer methods, any size; docs/scale.md.")
     ] = "local",
@@ -109,6 +110,8 @@ def score(
 
     if not seconds > 0 or not memory > 0:
         raise SettingsError("--seconds and --memory are more than 0")
+    if not 1 <= processes <= 64:
+        raise SettingsError("--processes goes from 1 to 64")
     folder = out or _scores(dataset)
     if folder.resolve() == dataset.resolve() or (folder / "manifest.json").exists():
         raise SettingsError(f"--out {folder} is a dataset: scores go elsewhere")
@@ -116,7 +119,7 @@ def score(
         if engine == "spark":
             done = Scored(on_spark(dataset, method or (), task or (), master, show), [])
         else:
-            done = run(dataset, method or (), task or (), Limits(seconds, int(memory * GIB)), show)
+            done = run(dataset, method or (), task or (), Limits(seconds, int(memory * GIB)), show, processes)
     shown.show(done.results)
     files = results.write(done.results, folder)
     written = card.write(done.results, done.judged, folder / "cards")

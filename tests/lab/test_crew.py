@@ -19,7 +19,7 @@ from glasstumbler.lab import tasks
 from glasstumbler.lab.methods.base import Told
 from glasstumbler.lab.scoring import crew, handing, own, wall
 from glasstumbler.lab.scoring.checked import _once, checked
-from glasstumbler.lab.scoring.crew import GIB, Limits, Worker
+from glasstumbler.lab.scoring.crew import GIB, Limits, Part, Worker
 from glasstumbler.lab.tasks import Dataset, Split
 from tests.lab import hostile
 
@@ -44,7 +44,8 @@ def same(one: Told, other: Told) -> bool:
     prices = one.prices is other.prices is None or (
         one.prices is not None and other.prices is not None and one.prices.equals(other.prices)
     )
-    return all(clusters) and prices and one.tags.equals(other.tags) and one[2] == other[2] and one[4] == other[4]
+    rest = one[2] == other[2] and one[4:] == other[4:]
+    return all(clusters) and prices and one.tags.equals(other.tags) and rest
 
 
 # -- handing over -----------------------------------------------------------------------------------------------------
@@ -53,7 +54,7 @@ def same(one: Told, other: Told) -> bool:
 def test_what_is_told_arrives(dataset: Dataset, told: Told, tmp_path: Path) -> None:
     seeds = tasks.told(dataset, "T5", tasks.untaught(dataset), [0, 1])
     assert told.own_orders and told.clusters and told.prices is not None and seeds.seeds
-    for number, each in enumerate((told, seeds, Told(told.tags))):
+    for number, each in enumerate((told, seeds, Told(told.tags), told._replace(asked=("a", "b")))):
         place = tmp_path / str(number)
         place.mkdir()
         handing.write_told(each, place)
@@ -133,9 +134,16 @@ def test_rows_of_several_chains_are_kept_apart(dataset: Dataset) -> None:
 # -- processes --------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def part(folder: Path, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Part:
+    found = Part(folder / "observer", tmp_path_factory.mktemp("laid") / "graphs")
+    dataset.public.lay(found.laid)
+    return found
+
+
 @pytest.fixture
-def worker(folder: Path, tmp_path: Path) -> Iterator[Worker]:
-    made = Worker(folder / "observer", tmp_path, Limits(60, 4 * GIB))
+def worker(part: Part, tmp_path: Path) -> Iterator[Worker]:
+    made = Worker(part, tmp_path, Limits(60, 4 * GIB))
     yield made
     made.close()
 
@@ -171,9 +179,9 @@ def settled(place: Path, dataset: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def walled(den: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+def walled(den: Path, folder: Path, part: Part, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     plan = own.walled(own.locate(f"{den / 'mine.py'}:Good"), folder)
-    made = Worker(folder / "observer", tmp_path_factory.mktemp("scratch"), Limits(60, GIB // 2), plan)
+    made = Worker(part, tmp_path_factory.mktemp("scratch"), Limits(60, GIB // 2), plan)
     yield made
     made.close()
 
@@ -203,7 +211,7 @@ def test_a_hostile_method_gets_hold_of_nothing(walled: Worker, den: Path, folder
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_without_the_wall_it_would(folder: Path, told: Told, tmp_path: Path) -> None:
+def test_without_the_wall_it_would(folder: Path, part: Part, told: Told, tmp_path: Path) -> None:
     """On a copy: it breaks what it can."""
     copy, den, scratch = Path(shutil.copytree(folder, tmp_path / "copy")), tmp_path / "den", tmp_path / "scratch"
     den.mkdir()
@@ -211,7 +219,7 @@ def test_without_the_wall_it_would(folder: Path, told: Told, tmp_path: Path) -> 
     settled(den, copy)
     found = own.locate(f"{den / 'mine.py'}:Spy")
     with (
-        closing(Worker(copy / "observer", scratch, Limits(60, GIB))) as worker,
+        closing(Worker(part._replace(observer=copy / "observer"), scratch, Limits(60, GIB))) as worker,
         pytest.raises(MethodError, match=r"got the key, the manifest, .*a program, .*a cut"),
     ):
         worker.run(own.job(found, [str(den)]), [told])
@@ -239,11 +247,10 @@ def test_what_a_method_breaks_is_named_and_breaks_nothing_else(
 
 
 @needs_wall
-def test_a_method_that_hangs_is_ended(den: Path, folder: Path, told: Told, tmp_path: Path) -> None:
+def test_a_method_that_hangs_is_ended(den: Path, folder: Path, part: Part, told: Told, tmp_path: Path) -> None:
     job = job_of(den, "Hangs", folder)
-    hasty = Worker(
-        folder / "observer", tmp_path, Limits(1, GIB), own.walled(own.locate(f"{den}/mine.py:Hangs"), folder)
-    )
+    plan = own.walled(own.locate(f"{den}/mine.py:Hangs"), folder)
+    hasty = Worker(part, tmp_path, Limits(1, GIB), plan)
     with pytest.raises(MethodError, match="it took more than 1 s"):
         hasty.run(job, [told])
     assert hasty._process is None

@@ -19,9 +19,10 @@ from tests.lab.conftest import rows_of
 COINS = ("btc", "bch", "eth", "xmr")
 
 
-@pytest.fixture(scope="module")
-def public(folder: Path) -> Public:
-    return Public(folder / "observer")
+@pytest.fixture(scope="module", params=["read", "mapped"])
+def public(folder: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Public:
+    read = Public(folder / "observer")
+    return read if request.param == "read" else read.lay(tmp_path_factory.mktemp("public") / "laid")
 
 
 def or_none(value: Any) -> int:

@@ -12,6 +12,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -385,6 +386,28 @@ def test_a_test_seed_says_so(small: Path, tmp_path: Path, capsys: pytest.Capture
     assert capsys.readouterr().out.startswith("small, seed 9 (for test), 60 orders")
     (page,) = (page for name, page in card.cards(found.results, found.judged) if name == "t7-coinjoin-rule")
     assert page.remarks == [found.results.remarks[0]]
+
+
+def test_scores_do_not_depend_on_how_many_answer_side_by_side(small: Path, tmp_path: Path) -> None:
+    chosen = ["mixing-patterns", "demixing", "demixing-joint", "fifo-time", "taint-fifo", "swap-match", "own-orders"]
+    seen = []
+    for processes in (1, 3):
+        done = score(small, chosen, processes=processes)
+        found = msgspec.structs.replace(done.results, timings=[])
+        pages = [(name, page) for name, page in card.cards(found, done.judged)]
+        seen.append((msgspec.json.encode(found), pages, [(one.task, one.method) for one in done.results.timings]))
+    assert seen[0] == seen[1]
+    assert len(seen[0][2]) > len(chosen)  # chance, too
+
+
+@needs_wall
+def test_of_a_method_that_fails_nothing_more_is_asked(small: Path, tmp_path: Path) -> None:
+    """Though services left out were asked about beside it."""
+    (shown_on_page,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (tmp_path / "mine.py").write_text(shown_on_page + MINE)
+    found = score(small, [f"{tmp_path}/mine.py:Broken", "null"], processes=2).results
+    assert len(found.failures) == 1
+    assert {row.method for row in found.rows if row.role != "ceiling"} == {"null"}
 
 
 def test_without_cards_there_is_no_folder_of_them(small: Path, tmp_path: Path) -> None:

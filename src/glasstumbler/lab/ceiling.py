@@ -13,10 +13,12 @@ between two chains that both show amounts is not among the services, and gets th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from glasstumbler.errors import DatasetError
 from glasstumbler.lab import tasks
@@ -32,14 +34,15 @@ from glasstumbler.lab.tasks import Dataset, Split
 PPM: Final = 1_000_000
 
 
-def ceiling(dataset: Dataset, task: str) -> pa.Table:
-    """methods.base.ANSWERS[task], for T2, T3, T6 and T8. DatasetError for other tasks: they have no such bound here."""
+def ceiling(dataset: Dataset, task: str, kept: Path | None = None) -> pa.Table:
+    """methods.base.ANSWERS[task], for T2, T3, T6 and T8. `kept`: a folder for what these tasks have in common, which is
+    worked out once. DatasetError for other tasks: they have no such bound here."""
     told = tasks.told(dataset, "T2", Split("all", np.ones(len(dataset.orders), np.bool_)))
     if task == "T6":
         return together(task, list(_swaps(dataset, told)))
     if task not in _POSTERIORS:
         raise DatasetError(f"no ceiling is known for {task}; it is for {', '.join([*_POSTERIORS, 'T6'])}")
-    posterior = _POSTERIORS[task](_rules(dataset))
+    posterior = _POSTERIORS[task](_rules(dataset), kept)
     posterior.fit(dataset.public, told)
     return posterior.predict(dataset.public)
 
@@ -69,9 +72,18 @@ def likeliest(found: pa.Table) -> pa.Table:
 
 
 class _Posterior(Demixing):
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, kept: Path | None) -> None:
         super().__init__()
-        self._rules = rules
+        self._rules, self._kept = rules, kept
+
+    def one(self, flow: Flow, size: Sized, known: Lessons) -> pa.Table:
+        """Of T2 and T8 alike: both have one shape."""
+        if self._kept is None:
+            return super().one(flow, size, known)
+        path = self._kept / f"{flow.service}-{flow.coin}.parquet"
+        if not path.exists():
+            pq.write_table(super().one(flow, size, known), path, compression="zstd")
+        return pq.read_table(path)
 
     def sized(self, found: Lessons, flow: Flow, payer: Graph) -> Sized:
         return sized(found, flow, payer, self._rules.get((flow.service, flow.coin), (0.0, 0.0)))
@@ -84,9 +96,9 @@ class _Own(_Posterior):
 class _Joint(JointDemixing):
     """By assignment where one transaction pays an order. Else the likeliest links, as many as are to be wanted."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, kept: Path | None) -> None:
         super().__init__()
-        self._rules, self._each = rules, _Posterior(rules)
+        self._rules, self._each = rules, _Posterior(rules, kept)
 
     def one(self, flow: Flow, size: Sized, known: Lessons) -> pa.Table:
         if size.outputs_each == 1:
@@ -97,7 +109,7 @@ class _Joint(JointDemixing):
         return sized(found, flow, payer, self._rules.get((flow.service, flow.coin), (0.0, 0.0)))
 
 
-_POSTERIORS: Final[Mapping[str, Callable[[Rules], Method]]] = {"T2": _Posterior, "T3": _Joint, "T8": _Own}
+_POSTERIORS: Final[Mapping[str, Callable[[Rules, Path | None], Method]]] = {"T2": _Posterior, "T3": _Joint, "T8": _Own}
 
 
 def _swaps(dataset: Dataset, told: Told) -> Iterator[pa.Table]:

@@ -62,6 +62,25 @@ class Graph:
         self.names: pa.ChunkedArray = tables["address"]["name"]
         """By address: in test-network form."""
 
+    @classmethod
+    def mapped(cls, coin: str, folder: Path) -> Graph:
+        """Out of what `lay` left there. A change to an array is the process's own."""
+        graph = cls.__new__(cls)
+        graph.coin, graph.unit = coin, UNITS.get(coin, 1)
+        for name in _LAID:
+            setattr(graph, name, np.asarray(np.load(folder / f"{name}.npy", mmap_mode="c")))
+        graph.names = pa.ipc.open_file(pa.memory_map(str(folder / _NAMES))).read_all()["name"]
+        return graph
+
+    def lay(self, folder: Path) -> None:
+        """Into a folder that is not there yet, for processes that share the memory."""
+        folder.mkdir(parents=True)
+        for name in _LAID:
+            np.save(folder / f"{name}.npy", getattr(self, name), allow_pickle=False)
+        table = pa.table({"name": self.names})
+        with pa.ipc.new_file(str(folder / _NAMES), table.schema) as file:
+            file.write_table(table)
+
     @property
     def txs(self) -> int:
         return len(self.height)
@@ -102,9 +121,10 @@ class Graph:
 class Public:
     """What anyone can see of a dataset. A chain's tables are read when it is asked for, and only what a Graph needs."""
 
-    def __init__(self, folder: Path) -> None:
-        """`folder` is the dataset's `observer`. DatasetError if a table is missing, or not as schemas.py has it."""
-        self._folder = folder
+    def __init__(self, folder: Path, laid: Path | None = None) -> None:
+        """`folder` is the dataset's `observer`; `laid`: where `lay` put its graphs. DatasetError if a table is missing,
+        or not as schemas.py has it."""
+        self._folder, self._laid = folder, laid
         for name, schema in schemas.OBSERVER.items():
             _check(folder, name, schema)
         self.coins: tuple[str, ...] = tuple(pc.unique(_read(folder, "tx", ["coin"])["coin"]).to_pylist())
@@ -114,10 +134,20 @@ class Public:
         """DatasetError if the dataset has no such chain."""
         if coin not in self.coins:
             raise DatasetError(f"the dataset has no chain of {coin}; it has {', '.join(self.coins)}")
+        if coin not in self._graphs and self._laid is not None:
+            self._graphs[coin] = Graph.mapped(coin, self._laid / coin)
         if coin not in self._graphs:
             tables = {name: _read(self._folder, name, columns, coin) for name, columns in _COLUMNS.items()}
             self._graphs[coin] = Graph(coin, tables)
         return self._graphs[coin]
+
+    def lay(self, folder: Path) -> Public:
+        """The same on files in a folder, which several processes may map into their memory. One chain after another,
+        and nothing of them is kept here."""
+        for coin in self.coins:
+            self.graph(coin).lay(folder / coin)
+            del self._graphs[coin]
+        return Public(self._folder, folder)
 
     @cached_property
     def tags(self) -> pa.Table:
@@ -125,6 +155,12 @@ class Public:
         return _read(self._folder, "public_tag", schemas.PUBLIC_TAG.names)
 
 
+_LAID: Final = (
+    *("height", "time", "coinbase", "size", "fee", "first_input", "first_output", "spends", "account", "nonce"),
+    *("paid_in", "address", "amount", "tx_of_input", "tx_of_output", "spender", "input_address"),
+)
+"""Arrays of a Graph, with all that methods would reckon anew, each for itself."""
+_NAMES: Final = "names.arrow"
 _COLUMNS: Final[Mapping[str, Sequence[str]]] = {
     "block": ("height", "time"),
     "tx": ("height", "coinbase", "bytes", "fee"),

@@ -70,6 +70,9 @@ class Told(NamedTuple):
     """T6: columns time (epoch seconds), base, quote, price (quote for one base, float)."""
     seeds: tuple[tuple[str, int], ...] = ()
     """T5: tainted outputs (coin, output)."""
+    asked: tuple[str, ...] = ()
+    """T2, T3, T6: the services whose orders are asked about, and what is said of others is not looked at; empty: all.
+    A method may pass the others over."""
 
 
 class About(NamedTuple):

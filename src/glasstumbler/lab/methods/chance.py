@@ -18,7 +18,7 @@ LONGEST: Final = 72 * 3600
 """Seconds: the longest delay that the services offer."""
 SOONER: Final = 3600
 """Seconds by which a payment's block may say an earlier time than the deposit's, on another chain."""
-Flows = Callable[[Public, Told], Iterator[Flow]]
+Flows = Callable[[Public, Told, tuple[str, ...]], Iterator[Flow]]
 
 
 class Chance:
@@ -42,7 +42,7 @@ class Chance:
         self._told = told
 
     def predict(self, public: Public) -> pa.Table:
-        flows = type(self).flows(public, self._told)
+        flows = type(self).flows(public, self._told, self._told.asked)
         return together(self.task, [self._one(public, flow) for flow in flows])
 
     def _one(self, public: Public, flow: Flow) -> pa.Table:

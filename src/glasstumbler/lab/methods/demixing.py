@@ -57,7 +57,7 @@ class Linker:
         return together(self.task, list(self._tables(public)))
 
     def _tables(self, public: Public) -> Iterator[pa.Table]:
-        for flow in mixing(public, self._told):
+        for flow in mixing(public, self._told, self._told.asked):
             known = best_known(self._known, flow.service, flow.coin)
             if known is not None and len(flow.deposits) and len(flow.payments):
                 yield self.one(flow, self.sized(known, flow, public.graph(flow.coin)), known)

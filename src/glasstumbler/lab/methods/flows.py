@@ -48,20 +48,20 @@ class Flow(NamedTuple):
     """By transaction: what it pays to others."""
 
 
-def mixing(public: Public, told: Told) -> Iterator[Flow]:
-    """Every service on every chain where its addresses are known."""
+def mixing(public: Public, told: Told, asked: tuple[str, ...] = ()) -> Iterator[Flow]:
+    """Every service on every chain where its addresses are known; only those `asked`, if any is."""
     for service, coin, addresses in told.clusters:
         graph = public.graph(coin)
-        if len(addresses):
+        if len(addresses) and service in (asked or (service,)):
             yield Flow(service, coin, coin, deposits(graph, addresses), payments(graph, addresses))
 
 
-def swapping(public: Public, told: Told) -> Iterator[Flow]:
-    """Every service that is known on two chains, one way and the other; what comes in where addresses are hidden is
-    every output that creates no coins."""
+def swapping(public: Public, told: Told, asked: tuple[str, ...] = ()) -> Iterator[Flow]:
+    """Every service that is known on two chains, one way and the other; only those `asked`, if any is. What comes in
+    where addresses are hidden is every output that creates no coins."""
     for service, coin, addresses in told.clusters:
         for other, payout_coin, payers in told.clusters:
-            if other == service and payout_coin != coin and len(payers):
+            if other == service in (asked or (service,)) and payout_coin != coin and len(payers):
                 taken = deposits(public.graph(coin), addresses)
                 yield Flow(service, coin, payout_coin, taken, payments(public.graph(payout_coin), payers))
 

@@ -66,7 +66,7 @@ class HybridMotifs:
 
 def _lesson(graph: Graph, tags: Ints) -> tuple[Any, Any]:
     """Rows of features, and which of them are tagged addresses'."""
-    others = np.setdiff1d(np.arange(graph.addresses), tags)
+    others = np.delete(np.arange(graph.addresses), tags)
     sample = np.random.default_rng(_SEED).permutation(len(others))[:UNLABELLED]
     addresses = np.sort(np.concatenate([tags, others[sample]]))
     rows = np.concatenate([rows for _, rows in features(graph, addresses)])

@@ -43,15 +43,17 @@ class Lessons(NamedTuple):
 def lessons(orders: Iterable[OwnOrder], flow: Flow, graph: Graph, payer: Graph) -> Lessons | None:
     """`graph`, `payer`: the flow's chains of deposits and of payments. None if no order teaches anything."""
     deposit_of, payment_of = flow.deposits.of_output(graph.outputs), flow.payments.of_output(payer.outputs)
-    rows, delays, shares, whole = [], [], [], []
+    rows, delays, shares, whole, sizes = [], [], [], [], flow.payments.sizes
     for order in orders:
+        if (order.service, order.deposit_coin) != (flow.service, flow.coin):
+            continue
         outputs = np.array([output for coin, output in order.payouts if coin == flow.payout_coin], np.int64)
-        if (order.service, order.deposit_coin) != (flow.service, flow.coin) or not len(outputs):
+        if not len(outputs):
             continue
         deposit, mine = deposit_of[order.deposit_output], np.unique(payment_of[outputs])
         if deposit == NONE or NONE in mine:
             continue
-        alone = bool(flow.payments.sizes[mine].sum() == len(outputs))
+        alone = bool(sizes[mine].sum() == len(outputs))
         whole.append(alone and len(mine) == 1)
         amount, parts = flow.deposits.amount[deposit], payer.amount[outputs]
         rows.append((amount, parts.sum(), len(outputs)))

@@ -34,7 +34,8 @@ class Reveals:
         self._told = told
 
     def predict(self, public: Public) -> pa.Table:
-        flows = (flow for flow in mixing(public, self._told) if (public.graph(flow.coin).account != NONE).any())
+        every = mixing(public, self._told, self._told.asked)
+        flows = (flow for flow in every if (public.graph(flow.coin).account != NONE).any())
         return together(self.task, [self._one(public.graph(flow.coin), flow) for flow in flows])
 
     def _one(self, graph: Graph, flow: Flow) -> pa.Table:

@@ -101,7 +101,7 @@ class SwapMatch:
                 self._limits[flow[:3]] = _learned(public, flow, told, known)
 
     def predict(self, public: Public) -> pa.Table:
-        return together(self.task, [self._one(public, flow) for flow in swapping(public, self._told)])
+        return together(self.task, [self._one(public, flow) for flow in swapping(public, self._told, self._told.asked)])
 
     def _one(self, public: Public, flow: Flow) -> pa.Table:
         limits, cut = self._limits.get(flow[:3], (Limits(), 0.0))

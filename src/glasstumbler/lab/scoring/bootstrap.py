@@ -15,9 +15,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from glasstumbler.lab.public import Ints
-
 Floats = npt.NDArray[np.float64]
+Groups = npt.NDArray[np.int16]
 RESAMPLES: Final = 1000
 LEVEL: Final = 0.95
 SEED: Final = 1
@@ -38,11 +37,27 @@ Measure = Callable[[Floats], Floats]
 
 def scored(parts: Floats, measure: Measure) -> Score:
     """`parts` [units, parts]: what each unit adds to the sums that `measure` is a function of."""
+    return score_of(summed(parts), measure)
+
+
+class Sums(NamedTuple):
+    """Of the parts of all units, for several measures."""
+
+    whole: Floats
+    drawn: Floats | None
+    """[resample, part]; None: fewer than two units."""
+
+
+def summed(parts: Floats) -> Sums:
+    return Sums(parts.sum(0), weights(min(len(parts), MOST)) @ grouped(parts) if len(parts) > 1 else None)
+
+
+def score_of(sums: Sums, measure: Measure) -> Score:
     with np.errstate(divide="ignore", invalid="ignore"):
-        value = float(measure(parts.sum(0)))
-        if not np.isfinite(value) or len(parts) < 2:
+        value = float(measure(sums.whole))
+        if not np.isfinite(value) or sums.drawn is None:
             return Score(value if np.isfinite(value) else None, None, None)
-        return Score(value, *middle(measure(weights(min(len(parts), MOST)) @ grouped(parts))))
+        return Score(value, *middle(measure(sums.drawn)))
 
 
 def middle(drawn: Floats) -> tuple[float | None, float | None]:
@@ -62,11 +77,12 @@ def weights(units: int) -> Floats:
     return np.bincount(drawn.ravel(), minlength=RESAMPLES * units).reshape(RESAMPLES, units).astype(np.float64)
 
 
-def group_of(units: int) -> Ints:
+@lru_cache(maxsize=8)
+def group_of(units: int) -> Groups:
     """By unit: its group, of which there are MOST at most; groups of the same size, at random."""
     if units <= MOST:
-        return np.arange(units)
-    return np.random.default_rng(SEED).permutation(units) % MOST
+        return np.arange(units, dtype=np.int16)
+    return (np.random.default_rng(SEED).permutation(units) % MOST).astype(np.int16)
 
 
 def grouped(parts: Floats) -> Floats:

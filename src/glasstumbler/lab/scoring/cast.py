@@ -12,7 +12,7 @@ from glasstumbler.lab.methods.base import ANSWERS, About
 from glasstumbler.lab.methods.page import TASKS
 from glasstumbler.lab.methods.registry import METHODS
 from glasstumbler.lab.scoring import own
-from glasstumbler.lab.scoring.crew import Limits, Worker
+from glasstumbler.lab.scoring.crew import Crew, Limits, Part, Worker
 from glasstumbler.lab.scoring.judge import Who
 
 CHANCE: Final = {"T2": "null", "T3": "null-joint", "T6": "null-swaps", "T8": "null-own"}
@@ -26,7 +26,7 @@ class Player(NamedTuple):
     job: dict[str, Any]
     """For the worker."""
     about: About
-    worker: Worker
+    crew: Crew
 
 
 class Failed(NamedTuple):
@@ -46,25 +46,25 @@ def check(names: Sequence[str], tasks: Sequence[str]) -> None:
             )
 
 
-def registered(names: Sequence[str], tasks: Sequence[str], worker: Worker) -> list[Player]:
+def registered(names: Sequence[str], tasks: Sequence[str], crew: Crew) -> list[Player]:
     """Those named, or all; only of these tasks, or of all."""
     asked = [name for name in names if not own.is_own(name)] or ([] if names else list(METHODS))
     found = [METHODS[name] for name in METHODS if name in asked and (not tasks or METHODS[name].task in tasks)]
-    return [_registered(method.name, worker) for method in found]
+    return [_registered(method.name, crew) for method in found]
 
 
-def chance(task: str, worker: Worker) -> Player | None:
-    return _registered(CHANCE[task], worker) if task in CHANCE else None
+def chance(task: str, crew: Crew) -> Player | None:
+    return _registered(CHANCE[task], crew) if task in CHANCE else None
 
 
-def _registered(name: str, worker: Worker) -> Player:
+def _registered(name: str, crew: Crew) -> Player:
     method = METHODS[name]
     who = Who(name, "chance" if name in CHANCE.values() else "method", method.calibrated)
-    return Player(who, method.task, {"name": name}, method.about, worker)
+    return Player(who, method.task, {"name": name}, method.about, crew)
 
 
 def brought(
-    names: Sequence[str], tasks: Sequence[str], dataset: Path, scratch: Path, limits: Limits
+    names: Sequence[str], tasks: Sequence[str], dataset: Path, part: Part, scratch: Path, limits: Limits
 ) -> tuple[list[Player], list[Failed]]:
     """The user's own, each with a worker behind a wall of its own."""
     found: list[Player] = []
@@ -73,7 +73,7 @@ def brought(
         folder = scratch / f"own{number}"
         folder.mkdir()
         try:
-            player = _brought(name, dataset, folder, limits)
+            player = _brought(name, dataset, part, folder, limits)
             if player.who.name in {other.who.name for other in found}:
                 raise MethodError(f"another of your own methods is called {player.who.name!r} too")
         except MethodError as error:
@@ -84,11 +84,11 @@ def brought(
     return found, failed
 
 
-def _brought(name: str, dataset: Path, scratch: Path, limits: Limits) -> Player:
+def _brought(name: str, dataset: Path, part: Part, scratch: Path, limits: Limits) -> Player:
     place = own.locate(name)
     plan = own.walled(place, dataset)
     job = own.job(place, plan["reading"])
-    worker = Worker(dataset / "observer", scratch, limits, plan)
+    worker = Worker(part, scratch, limits, plan)
     try:
         said = worker.describe(job)
         if said["task"] not in ANSWERS:
@@ -101,4 +101,4 @@ def _brought(name: str, dataset: Path, scratch: Path, limits: Limits) -> Player:
         worker.close()
         raise
     about = About(**{part: str(said["about"].get(part, "")) for part in About._fields})
-    return Player(Who(said["name"], "own", bool(said["calibrated"])), said["task"], job, about, worker)
+    return Player(Who(said["name"], "own", bool(said["calibrated"])), said["task"], job, about, Crew([worker]))

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Final, NamedTuple
 
 import glasstumbler
@@ -43,15 +44,24 @@ class Ran(NamedTuple):
     peak_mb: float
 
 
+class Part(NamedTuple):
+    """The observer's part of a dataset."""
+
+    observer: Path
+    laid: Path
+    """Its graphs, as Public.lay leaves them: all processes have them in memory once."""
+
+
 class Worker:
     """One process with the observer's part. It is started when it is first asked, and anew after it had to be ended."""
 
-    def __init__(self, observer: Path, scratch: Path, limits: Limits, wall: dict[str, list[str]] | None = None) -> None:
+    def __init__(self, part: Part, scratch: Path, limits: Limits, wall: dict[str, list[str]] | None = None) -> None:
         """`scratch`: a folder for this worker alone. `wall`: what it may read and write beside that."""
         self._scratch, self._limits, self._jobs = scratch, limits, 0
+        places = list(map(str, part))
         if wall is not None:
-            wall = {"reading": [*wall["reading"], str(observer)], "writing": [*wall["writing"], str(scratch)]}
-        self._config = json.dumps({"observer": str(observer), "wall": wall})
+            wall = {"reading": [*wall["reading"], *places], "writing": [*wall["writing"], str(scratch)]}
+        self._config = json.dumps({**dict(zip(Part._fields, places, strict=True)), "wall": wall})
         self._process: subprocess.Popen[bytes] | None = None
 
     def describe(self, method: dict[str, Any]) -> dict[str, Any]:
@@ -71,9 +81,9 @@ class Worker:
         return Ran(answers, float(said["seconds"]) / max(len(tolds), 1), float(said["peak_mb"]))
 
     def close(self) -> None:
-        if self._process is not None:
-            _end(self._process)
-            self._process = None
+        process, self._process = self._process, None
+        if process is not None:
+            _end(process)
 
     def _ask(self, job: dict[str, Any], times: int) -> dict[str, Any]:
         process = self._started()
@@ -148,6 +158,27 @@ class Worker:
         if "what" in said:
             raise MethodError(str(said["what"]))
         return said
+
+
+class Crew:
+    """Workers that run methods side by side, for threads that ask. A method runs in any of them."""
+
+    def __init__(self, workers: Sequence[Worker]) -> None:
+        self._workers, self._free = list(workers), SimpleQueue[Worker]()
+        for worker in workers:
+            self._free.put(worker)
+
+    def run(self, method: dict[str, Any], tolds: Sequence[Told]) -> Ran:
+        """Worker.run, once one is free."""
+        worker = self._free.get()
+        try:
+            return worker.run(method, tolds)
+        finally:
+            self._free.put(worker)
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.close()
 
 
 def _environment(home: str, config: str) -> dict[str, str]:

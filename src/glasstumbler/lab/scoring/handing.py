@@ -23,6 +23,7 @@ _CLUSTERS: Final = pa.schema([("service", _TEXT), ("coin", _TEXT), ("addresses",
 _ORDERS: Final = pa.schema(
     [("service", _TEXT), ("coin", _TEXT), ("output", _LONG), ("coins", pa.list_(_TEXT)), ("outputs", pa.list_(_LONG))]
 )
+_ASKED: Final = pa.schema([("service", _TEXT)])
 _SEEDS: Final = pa.schema([("coin", _TEXT), ("output", _LONG)])
 
 
@@ -38,6 +39,7 @@ def write_told(told: Told, folder: Path) -> None:
         "clusters": _table(_CLUSTERS, told.clusters),
         "orders": _table(_ORDERS, orders),
         "seeds": _table(_SEEDS, told.seeds),
+        "asked": _table(_ASKED, [(service,) for service in told.asked]),
         "prices": told.prices,
     }
     for name, table in tables.items():
@@ -70,6 +72,7 @@ def read_told(folder: Path) -> Told:
         ),
         tables.get("prices"),
         tuple(zip(*tables["seeds"].to_pydict().values(), strict=True)),
+        tuple(tables["asked"]["service"].to_pylist()),
     )
 
 

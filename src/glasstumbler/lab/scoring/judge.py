@@ -9,7 +9,7 @@ import numpy as np
 
 from glasstumbler.lab.public import Flags, Ints
 from glasstumbler.lab.results import Curve, Role, Row
-from glasstumbler.lab.scoring.bootstrap import Floats, Measure, Score, scored
+from glasstumbler.lab.scoring.bootstrap import Floats, Measure, Score, score_of, summed
 from glasstumbler.lab.scoring.checked import Columns
 
 
@@ -24,6 +24,8 @@ class Verdict(NamedTuple):
     curves: list[Curve]
     examples: list[str]
     """Where it was most surely wrong, for people."""
+    parts: Floats | None = None
+    """Of links: what each order adds (linking.Judged)."""
 
 
 class Judge(Protocol):
@@ -64,4 +66,5 @@ def measured(
     """A row for each measure; none if there are no units."""
     if not len(units):
         return []
-    return [row(task, who, name, scored(units, one), len(units), part, left_out) for name, one in measures.items()]
+    sums = summed(units)
+    return [row(task, who, name, score_of(sums, one), len(units), part, left_out) for name, one in measures.items()]

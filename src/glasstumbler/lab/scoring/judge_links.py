@@ -62,7 +62,7 @@ class LinkJudge:
                 units = np.concatenate([units, _stray(judged)])
             rows += self._rows(who, units, part)
             rows += self._compared(who, judged.parts, part)
-        return Verdict(rows, self._curves(who, named, judged), self._examples(named, judged))
+        return Verdict(rows, self._curves(who, named, judged), self._examples(named, judged), judged.parts)
 
     def _rows(self, who: Who, units: Floats, part: Part, left_out: str = "") -> list[Row]:
         measures = dict(_MEASURES[self.task])

@@ -47,15 +47,22 @@ class Curve(NamedTuple):
 
 def ranking(score: Floats, sought: Flags, unit: Ints, units: int) -> Ranking:
     """`unit`: by item, from 0 up to `units`."""
-    scores, tie = np.unique(-score, return_inverse=True)
     group = group_of(units)[unit]
-    key = tie * np.int64(MOST) + group
-    order = np.argsort(key, kind="stable")
-    key = key[order]
-    first = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])) if len(key) else np.zeros(0, np.int64)
-    hits = np.add.reduceat(sought[order].astype(np.float64), first) if len(key) else np.zeros(0)
-    count = np.diff(np.append(first, len(key)))
-    return Ranking(key[first] // MOST, key[first] % MOST, hits, count - hits, -scores)
+    named = score > UNNAMED
+    scores, tie = np.unique(-score[named], return_inverse=True)
+    key = np.sort((tie * np.int64(MOST) + group[named]) * 2 + sought[named])
+    first = np.flatnonzero(np.diff(key >> 1, prepend=-1))
+    found = np.append(0, np.cumsum(key & 1))
+    count, ends = np.diff(np.append(first, len(key))), np.append(first, len(key))
+    hits, cell = np.diff(found[ends]), key[first] >> 1
+    if not named.all():  # one tie, the last
+        rest, right = (np.bincount(group[~named & one], minlength=MOST) for one in (np.True_, sought))
+        some = np.flatnonzero(rest)
+        cell = np.append(cell, len(scores) * MOST + some)
+        hits, count = np.append(hits, right[some]), np.append(count, rest[some])
+        scores = np.append(scores, -UNNAMED)
+    hits = hits.astype(np.float64)
+    return Ranking(cell // MOST, cell % MOST, hits, count - hits, -scores)
 
 
 class Areas(NamedTuple):

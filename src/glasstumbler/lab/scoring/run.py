@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
@@ -21,7 +24,7 @@ from glasstumbler.lab.results import Bootstrap, Curve, DatasetInfo, Failure, Res
 from glasstumbler.lab.scoring import bootstrap, cast, handing, tainting
 from glasstumbler.lab.scoring.cast import Player
 from glasstumbler.lab.scoring.checked import Columns, checked
-from glasstumbler.lab.scoring.crew import Limits, Worker
+from glasstumbler.lab.scoring.crew import Crew, Limits, Part, Ran, Worker
 from glasstumbler.lab.scoring.judge import Judge, Verdict, Who
 from glasstumbler.lab.scoring.judge_addresses import ClusterJudge, RoleJudge
 from glasstumbler.lab.scoring.judge_links import LinkJudge
@@ -73,68 +76,125 @@ def score(
     only: Sequence[str] = (),
     limits: Limits = Limits(),  # noqa: B008 - of numbers, never changed
     show: Show | None = None,
+    processes: int = 1,
 ) -> Scored:
     """`methods`: names of the registry or module:Class; empty: the whole registry. `only`: tasks; empty: all.
-    DatasetError and MethodError for what makes the whole run senseless; what goes wrong with one method is in
-    Results.failures."""
+    `processes`: methods that answer side by side; the scores do not depend on it. DatasetError and MethodError for what
+    makes the whole run senseless; what goes wrong with one method is in Results.failures."""
     cast.check(methods, only)
     dataset = Dataset(folder)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(TemporaryDirectory(prefix="glasstumbler-score-"))).resolve()
-        own_part = scratch / "registry"
-        own_part.mkdir()
-        worker = stack.enter_context(closing(Worker((folder / "observer").resolve(), own_part, limits)))
-        players, failed = cast.brought(methods, only, folder.resolve(), scratch, limits)
+        part = Part((folder / "observer").resolve(), scratch / "laid")
+        dataset.public = dataset.public.lay(part.laid)
+        rooms = [_made(scratch / f"registry{number}") for number in range(processes)]
+        crew = stack.enter_context(closing(Crew([Worker(part, room, limits) for room in rooms])))
+        players, failed = cast.brought(methods, only, folder.resolve(), part, scratch, limits)
         for player in players:
-            stack.callback(player.worker.close)
-        run = _Run(Scene(dataset, tasks.by_period(dataset)), worker, show)
+            stack.callback(player.crew.close)
+        run = _Run(Scene(dataset, tasks.by_period(dataset)), crew, _made(scratch / "ceiling"), show)
         run.failures += [Failure(*one) for one in failed]
-        run.play([*cast.registered(methods, only, worker), *players])
+        run.play([*cast.registered(methods, only, crew), *players], processes)
     return Scored(run.results(), run.judged)
 
 
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+class _Sitting:
+    """A task while its methods are judged."""
+
+    def __init__(self, task: str, judge: Judge, tolds: list[Told]) -> None:
+        self.task, self.judge, self.tolds = task, judge, tolds
+        self.begun = False
+
+
+class _Ask(NamedTuple):
+    """One answer of a method."""
+
+    sitting: _Sitting
+    player: Player
+    tolds: list[Told]
+    left_out: str
+
+
 class _Run:
-    def __init__(self, scene: Scene, worker: Worker, show: Show | None) -> None:
-        self._scene, self._worker, self._show = scene, worker, show
+    def __init__(self, scene: Scene, crew: Crew, scratch: Path, show: Show | None) -> None:
+        self._scene, self._crew, self._scratch, self._show = scene, crew, scratch, show
+        self._broken: set[str] = set()
+        """Methods that failed: nothing more is asked of them."""
         self._beside: dict[str, bootstrap.Floats] = {}
         """T2's parts of the method and the ceiling that T3 is held against."""
         self.rows: list[Row] = []
         self.curves: list[Curve] = []
         self.failures: list[Failure] = []
         self.timings: list[Timing] = []
-        self.remarks: list[str] = []
+        self.remarks: dict[str, list[str]] = {task: [] for task in TASKS}
         self.judged: list[Judged] = []
 
-    def play(self, players: list[Player]) -> None:
-        asked = [task for task in TASKS if any(player.task == task for player in players)]
-        total, done = len(players), 0
-        for task in asked:
-            mine = [player for player in players if player.task == task]
-            chance = cast.chance(task, self._worker)
-            if chance is not None and chance.who.name not in {player.who.name for player in mine}:
-                mine.insert(0, chance)
-            judge, tolds = self._task(task)
-            if judge is None:
-                done += len(mine)
-                continue
-            self._baselines(task, judge)
-            for player in mine:
-                done += 1
-                if self._show is not None:
-                    self._show(f"{task} {player.who.name}", min(done, total), total)
-                self._one(judge, player, tolds)
+    def play(self, players: list[Player], processes: int) -> None:
+        """Answers are judged in one order, whichever comes first, while the next are worked out."""
+        done = 0
+        waiting: deque[tuple[_Ask, Future[Ran | MethodError]]] = deque()
+        with ThreadPoolExecutor(processes) as pool:
+            try:
+                for ask in self._asks(players):
+                    waiting.append((ask, pool.submit(self._answer, ask)))
+                    while len(waiting) > 2 * processes:
+                        done = self._next(waiting, done, len(players))
+                while waiting:
+                    done = self._next(waiting, done, len(players))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for crew in {id(player.crew): player.crew for player in players}.values():
+                    crew.close()
+                raise
 
-    def _task(self, task: str) -> tuple[Judge | None, list[Told]]:
-        """Its judge, and what its observer is told; None if the dataset has nothing that could be scored."""
+    def _next(self, waiting: deque[tuple[_Ask, Future[Ran | MethodError]]], done: int, total: int) -> int:
+        ask, answer = waiting.popleft()
+        if not ask.sitting.begun:
+            self._begin(ask.sitting)
+        if not ask.left_out:
+            done += 1
+            if self._show is not None:
+                self._show(f"{ask.sitting.task} {ask.player.who.name}", min(done, total), total)
+        self._take(ask, answer.result())
+        return done
+
+    def _asks(self, players: list[Player]) -> Iterator[_Ask]:
+        for task in TASKS:
+            mine = [player for player in players if player.task == task]
+            chance = cast.chance(task, self._crew)
+            if mine and chance is not None and chance.who.name not in {player.who.name for player in mine}:
+                mine.insert(0, chance)
+            sitting = self._sitting(task) if mine else None
+            if sitting is not None:
+                for player in mine:
+                    yield _Ask(sitting, player, sitting.tolds, "")
+                    yield from self._without_one(sitting, player)
+
+    def _without_one(self, sitting: _Sitting, player: Player) -> Iterator[_Ask]:
+        """Once for each service that is scored, with nothing known of its orders."""
+        scene, judge = self._scene, sitting.judge
+        if sitting.task not in TAUGHT or not isinstance(judge, LinkJudge):
+            return
+        there = [scene.services[one] for one in np.unique(scene.service_of[judge.asked.rows]).tolist()]
+        for service in there if len(there) > 1 else []:
+            told = tasks.told(scene.dataset, sitting.task, tasks.without(scene.dataset, service))
+            yield _Ask(sitting, player, [told._replace(asked=(service,))], service)
+
+    def _sitting(self, task: str) -> _Sitting | None:
+        """With its judge, and what its observer is told; None if the dataset has nothing that could be scored."""
         scene = self._scene
         judge: Judge | None
         if task == "T5":
             chosen = tainting.cases(scene.dataset)
             tolds = [tasks.told(scene.dataset, task, scene.split, [case]) for case in chosen]
             judge = TaintJudge(scene, chosen) if chosen else None
-            self.remarks += [_CUSTODY] if chosen else []
-            swapped = {scene.dataset.orders["coin"][case] for case in chosen if self._swaps(case)}
-            self.remarks += [_SWAPPED] if swapped else []
+            self.remarks[task] += [_CUSTODY] if chosen else []
+            self.remarks[task] += [_SWAPPED] if any(map(self._swaps, chosen)) else []
         elif task == "T7":
             mapping = MappingJudge(scene)
             judge, tolds = mapping if mapping else None, [tasks.told(scene.dataset, task, scene.split)]
@@ -147,15 +207,18 @@ class _Run:
             judge = links if links.asked.key.orders else None
             tolds = [tasks.told(scene.dataset, task, scene.split, own.tolist())]
         if judge is None:
-            self.remarks.append(f"{task}: the dataset has nothing to score")
-        return judge, tolds
+            self.remarks[task].append(f"{task}: the dataset has nothing to score")
+            return None
+        return _Sitting(task, judge, tolds)
 
     def _swaps(self, case: int) -> bool:
         line = self._scene.dataset.orders.row(case, named=True)
         return bool(line["coin"] != line["payout_coin"])
 
-    def _baselines(self, task: str, judge: Judge) -> None:
+    def _begin(self, sitting: _Sitting) -> None:
         """Chance where no method is it, the ceiling where there is one, and what else is held against."""
+        sitting.begun = True
+        task, judge = sitting.task, sitting.judge
         if isinstance(judge, TaintJudge):
             self._judge(judge, Who("chance", "chance", False), judge.everything())
         elif task not in cast.CHANCE:
@@ -167,10 +230,11 @@ class _Run:
             if self._show is not None:
                 self._show(f"{task} ceiling", 0, 1)
             who = Who("ceiling", "ceiling", task != "T3")
-            answer = checked(ceiling(self._scene.dataset, task), task, self._scene.public, False)
-            if task == "T2":
-                self._beside["ceiling"] = judge.parts(answer)
-            self.judged.append(Judged(who, task, _CEILING_ABOUT, self._judge(judge, who, [answer])))
+            answer = checked(ceiling(self._scene.dataset, task, self._scratch), task, self._scene.public, False)
+            verdict = self._judge(judge, who, [answer])
+            if task == "T2" and verdict.parts is not None:
+                self._beside["ceiling"] = verdict.parts
+            self.judged.append(Judged(who, task, _CEILING_ABOUT, verdict.examples))
 
     def _references(self, task: str, judge: LinkJudge) -> None:
         if task == "T3" and self._beside:
@@ -178,59 +242,68 @@ class _Run:
                 judge.reference = {"method": self._beside[BESIDE], "own": self._beside[BESIDE]}
             judge.reference["ceiling"] = self._beside["ceiling"]
         elif task == "T3":
-            self.remarks.append(f"T3: T2's {BESIDE} was not run, so there is no lift over T2")
+            self.remarks[task].append(f"T3: T2's {BESIDE} was not run, so there is no lift over T2")
         elif task == "T8":
             scene = self._scene
             told = tasks.told(scene.dataset, "T2", tasks.untaught(scene.dataset))
-            before = self._answers(cast.registered([cast.CHANCE["T2"]], [], self._worker)[0], [told], "T2")
+            (player,) = cast.registered([cast.CHANCE["T2"]], [], self._crew)
+            before = self._checked(player, _ran(player, [told]), "T2")
             if before is not None:
                 parts = judge.parts(before[0])
                 judge.reference = {"chance": parts, "method": parts, "own": parts, "ceiling": parts}
 
-    def _one(self, judge: Judge, player: Player, tolds: list[Told]) -> None:
-        answers = self._answers(player, tolds, player.task, timed=True)
+    def _answer(self, ask: _Ask) -> Ran | MethodError:
+        """In a thread."""
+        if ask.left_out and ask.player.who.name in self._broken:
+            return MethodError("it failed before")
+        ran = _ran(ask.player, ask.tolds)
+        if isinstance(ran, MethodError):
+            self._broken.add(ask.player.who.name)
+        return ran
+
+    def _take(self, ask: _Ask, ran: Ran | MethodError) -> None:
+        sitting, player = ask.sitting, ask.player
+        if ask.left_out and player.who.name in self._failed:
+            if isinstance(ran, Ran):
+                _remove(ran)
+            return
+        answers = self._checked(player, ran, sitting.task, not ask.left_out)
         if answers is None:
             return
-        if player.who.name == BESIDE and isinstance(judge, LinkJudge):
-            self._beside[BESIDE] = judge.parts(answers[0])
-        examples = self._judge(judge, player.who, answers)
-        self.judged.append(Judged(player.who, player.task, player.about, examples))
-        if isinstance(judge, LinkJudge) and player.task in TAUGHT:
-            self._left_out(judge, player)
-
-    def _left_out(self, judge: LinkJudge, player: Player) -> None:
-        """Once for each service that is scored, with nothing known of its orders."""
-        scene = self._scene
-        there = [scene.services[one] for one in np.unique(scene.service_of[judge.asked.rows]).tolist()]
-        if len(there) < 2:
+        if ask.left_out:
+            self._add(sitting.judge.judge(player.who, answers, ask.left_out))
             return
-        for service in there:
-            told = tasks.told(scene.dataset, player.task, tasks.without(scene.dataset, service))
-            answers = self._answers(player, [told], player.task)
-            if answers is None:
-                return
-            self._add(judge.judge(player.who, answers, service))
+        verdict = self._judge(sitting.judge, player.who, answers)
+        if player.who.name == BESIDE and verdict.parts is not None:
+            self._beside[BESIDE] = verdict.parts
+        self.judged.append(Judged(player.who, player.task, player.about, verdict.examples))
 
-    def _answers(self, player: Player, tolds: list[Told], task: str, timed: bool = False) -> list[Columns] | None:
-        """None, and a line among the failures, if anything is wrong with them."""
+    @property
+    def _failed(self) -> set[str]:
+        return {failure.method for failure in self.failures}
+
+    def _checked(self, player: Player, ran: Ran | MethodError, task: str, timed: bool = False) -> list[Columns] | None:
+        """None, and a line among the failures, if anything is wrong with the answers."""
         try:
-            ran = player.worker.run(player.job, tolds)
+            if isinstance(ran, MethodError):
+                raise ran
             found = [
                 checked(handing.read_answer(path), task, self._scene.public, player.who.calibrated)
                 for path in ran.answers
             ]
         except MethodError as error:
             self.failures.append(Failure(player.who.name, str(error)))
+            self._broken.add(player.who.name)
             return None
         if timed:
             self.timings.append(Timing(player.who.name, task, ran.seconds, ran.peak_mb))
-        shutil.rmtree(ran.answers[0].parent.parent)
+        _remove(ran)
         return found
 
-    def _judge(self, judge: Judge, who: Who, answers: list[Columns]) -> list[str]:
+    def _judge(self, judge: Judge, who: Who, answers: list[Columns]) -> Verdict:
         verdict = judge.judge(who, answers)
         self._add(verdict)
-        return verdict.examples
+        return verdict
 
     def _add(self, verdict: Verdict) -> None:
         self.rows += verdict.rows
@@ -247,10 +320,21 @@ class _Run:
             str(manifest.get("seed_is_for", "")),
             hashlib.sha256(path.read_bytes()).hexdigest(),
         )
-        remarks = [_SEALED] * (about.seed_is_for == "test") + self.remarks
+        remarks = [_SEALED] * (about.seed_is_for == "test") + list(chain(*self.remarks.values()))
         drawn = Bootstrap(bootstrap.RESAMPLES, bootstrap.LEVEL, bootstrap.SEED)
         split = self._scene.split.name
         return Results(about, split, drawn, self.rows, self.curves, self.failures, self.timings, remarks)
+
+
+def _ran(player: Player, tolds: list[Told]) -> Ran | MethodError:
+    try:
+        return player.crew.run(player.job, tolds)
+    except MethodError as error:
+        return error
+
+
+def _remove(ran: Ran) -> None:
+    shutil.rmtree(ran.answers[0].parent.parent)
 
 
 def _silence(task: str, scene: Scene) -> Columns:

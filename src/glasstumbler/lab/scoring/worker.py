@@ -1,8 +1,9 @@
-"""The process in which methods run: it reads the observer's part once, then lives through one job after another, each
-in a fork of its own, so that a method that dies takes nothing along.
+"""The process in which methods run: it maps the observer's part into its memory, then lives through one job after
+another, each in a fork of its own, so that a method that dies takes nothing along.
 
-Started by crew.py with a JSON object: `observer` (folder), `wall` (null, or the paths `reading` and `writing`). On
-standard input a job a line, on standard output a reply a line. What a job's method prints goes nowhere.
+Started by crew.py with a JSON object: `observer` (folder), `laid` (folder of its graphs), `wall` (null, or the paths
+`reading` and `writing`). On standard input a job a line, on standard output a reply a line. What a job's method prints
+goes nowhere.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def main(text: str) -> None:
     from glasstumbler.errors import GlassTumblerError  # only now: what follows starts threads
 
     try:
-        public = _loaded(config["observer"])
+        public = _loaded(config["observer"], config["laid"])
         if config["wall"] is None:
             importlib.import_module("glasstumbler.lab.methods.registry")  # once, and not in each fork
     except GlassTumblerError as error:
@@ -59,14 +60,12 @@ def _reply(what: dict[str, Any]) -> None:
     print(json.dumps(what), flush=True)
 
 
-def _loaded(folder: str) -> Public:
-    """With all that methods would reckon anew, each for itself."""
+def _loaded(folder: str, laid: str) -> Public:
     from glasstumbler.lab.public import Public
 
-    public = Public(Path(folder))
+    public = Public(Path(folder), Path(laid))
     for coin in public.coins:
-        graph = public.graph(coin)
-        _ = graph.tx_of_input, graph.tx_of_output, graph.spender, graph.input_address
+        public.graph(coin)
     return public
 
 
