@@ -23,9 +23,9 @@ _KNOWS: Final = (
 )
 _COST: Final = (
     "Sorts payments once; then for each deposit the payments in its window of time and of amount. Where an order has"
-    " several transactions the window of amounts is nearly all: then a pass over the window for each block with deposits,"
-    f" and for each deposit some hundred halvings in it; in windows of up to {MOST_WINDOW} payments every set of up to 3 is"
-    f" tried. {KEEP} candidates are kept for each deposit."
+    " several transactions the window of amounts is nearly all: then a pass over the window for each block with"
+    f" deposits, and for each deposit some hundred halvings in it; in windows of up to {MOST_WINDOW} payments every set"
+    f" of up to 3 is tried. {KEEP} candidates are kept for each deposit."
 )
 _FAILS: Final = (
     "With the volume: the more payments of like amounts stand in a deposit's window, the less it says. Orders whose"
