@@ -23,7 +23,7 @@ web torture
 backup backup_chain
 audit audit_crew audit_house audit_wallets
 audit_blocks audit_chain audit_entries audit_file audit_network audit_payments audit_record
-condition story lab
+condition story lab explorer
 worker
 house
 service

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from glasstumbler.web.pages import glass, home, reader
+from glasstumbler.web.pages import chains, glass, home, reader, search
 from glasstumbler.web.pages.site import Site
 
-_SECTIONS = (home, glass, reader)
+_SECTIONS = (home, glass, chains, search, reader)
 
 
 def routes(site: Site) -> list[BaseRoute]:

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from glasstumbler import __version__, log
 from glasstumbler.errors import GlassTumblerError, KeyMissing, Malformed, UnknownEndpoint
+from glasstumbler.explorer.follow import Explorer
 from glasstumbler.house import House
 from glasstumbler.services import ABOUT
 from glasstumbler.web.lab_api import LabApi, status_of, whole_body
@@ -48,6 +49,7 @@ class Site:
         self.static = Static()
         self.stopping = asyncio.Event()
         """Set when the servers stop: whatever streams ends."""
+        self.explorer = Explorer(house.folder, house.vault.fingerprint, house.chains, house.store)
         self._pool = ThreadPoolExecutor(_THREADS, "pages")
         self._templates = Environment(
             loader=PackageLoader("glasstumbler.web.pages"),
@@ -90,6 +92,7 @@ class Site:
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
+        self.explorer.close()
 
     # -- routes -------------------------------------------------------------------------------------------------------
 
