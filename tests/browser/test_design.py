@@ -45,7 +45,7 @@ def test_axe_finds_nothing(page: str, dark: bool, browse: Open) -> None:
 def test_a_page_is_light(page: str, browse: Open) -> None:
     shown = browse("about:blank")
     answers: list[Response] = []
-    shown.on("response", answers.append)
+    shown.on("response", lambda answer: answers.append(answer))
     shown.goto(page, wait_until="networkidle")
     sizes = {answer.url: len(answer.body()) for answer in answers if answer.status != 303}
     assert 0 < sum(sizes.values()) <= BYTES_MOST, sizes
