@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fuzz import binary, lab, requests, stored, texts
+from fuzz import binary, lab, replies, requests, stored, texts
 from fuzz.target import Target, hold, split
 
 TARGETS: dict[str, Target] = {
@@ -11,6 +11,7 @@ TARGETS: dict[str, Target] = {
     **binary.TARGETS,
     **stored.TARGETS,
     **lab.TARGETS,
+    **replies.TARGETS,
 }
 
 

@@ -94,6 +94,16 @@ def test_silence(face: Face) -> None:
             face.Lab(url, timeout=0.2).chains()
 
 
+@pytest.mark.parametrize("text", ["two\nlines", "\x1b[2Jcleared", "\u2028", "long " * 100_000])
+def test_a_service_that_says_odd_things_is_told_in_one_clear_line(text: str, face: Face) -> None:
+    """As it stands the text is in `message`."""
+    body = json.dumps({"error": "Overloaded", "message": text}).encode()
+    with server(http(body, "503 No")) as url, pytest.raises(Refused) as caught:
+        face.Lab(url).chains()
+    assert caught.value.message == text
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 600
+
+
 @pytest.mark.parametrize("wait", ["soon", "-1", "1e9", "9" * 100, "٣", ""])
 def test_a_time_to_wait_that_is_none(wait: str, face: Face) -> None:
     body = b'{"error": "Overloaded", "message": "later", "field": null}'

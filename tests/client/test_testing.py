@@ -67,7 +67,7 @@ with running({"lab": {"chains": ["btc"]}}) as laboratory:
 
 def python(folder: Path, *arguments: str) -> str:
     """What it prints; in another folder, with nothing of this suite."""
-    (folder / "pytest.ini").write_text("[pytest]\naddopts =\n")
+    (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     done = subprocess.run(
         [sys.executable, *arguments], cwd=folder, env=dict(os.environ), capture_output=True, text=True, timeout=120
     )

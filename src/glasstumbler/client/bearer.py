@@ -15,9 +15,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from glasstumbler.client.calls import Call, Calls, Reply, Request, call
+from glasstumbler.client.calls import Call, Calls, Reply, call
 from glasstumbler.client.errors import BadSignature, Refused, WrongOrder
-from glasstumbler.client.reading import Amount, decoded, post, refused, text, typed
+from glasstumbler.client.reading import Amount, decoded, get, post, refused, text, typed
 from glasstumbler.dialects import php
 
 OK = 200
@@ -79,15 +79,15 @@ class BearerCalls(Calls):
 
     def __init__(self, key: str, secret: str) -> None:
         self._secret = secret
-        self._headers = (("accept", "application/json"), ("authorization", f"Bearer {key}"))
+        self._headers = (("authorization", f"Bearer {key}"),)
 
     @call
     def status(self) -> Call[ServiceStatus]:
-        return Call(Request("GET", "/api/status"), lambda reply: typed(_read(reply), ServiceStatus))
+        return Call(get("/api/status"), lambda reply: typed(_read(reply), ServiceStatus))
 
     @call
     def validate_address(self, address: str) -> Call[bool]:
-        request = Request("GET", f"/api/validateAddress/{quote(address, safe='')}")
+        request = get(f"/api/validateAddress/{quote(address, safe='')}")
         return Call(request, lambda reply: typed(_read(reply), _Valid, strict=False).result)
 
     @call
@@ -107,14 +107,12 @@ class BearerCalls(Calls):
                 raise WrongOrder(f"order {made.id} is not what was asked for")
             return made
 
-        return Call(post("/api/createTransaction", body, self._headers[1:]), read)
+        return Call(post("/api/createTransaction", body, self._headers), read)
 
     @call
     def transactions(self, limit: int | None = None, offset: int | None = None) -> Call[Page]:
         """These replies are not signed."""
-        asked = {"limit": limit, "offset": offset}
-        query = tuple((name, str(value)) for name, value in asked.items() if value is not None)
-        request = Request("GET", "/api/transactions", query, self._headers)
+        request = get("/api/transactions", {"limit": limit, "offset": offset}, self._headers)
         return Call(request, lambda reply: typed(_read(reply), Page, strict=False))
 
     @call
@@ -125,7 +123,7 @@ class BearerCalls(Calls):
                 raise WrongOrder(f"asked about {id}, answered about {found.id}")
             return found
 
-        return Call(Request("GET", f"/api/transaction/{quote(id, safe='')}", headers=self._headers), read)
+        return Call(get(f"/api/transaction/{quote(id, safe='')}", headers=self._headers), read)
 
     def _signed(self, reply: Reply) -> Transaction:
         fields = typed(_read(reply), dict[str, Any])

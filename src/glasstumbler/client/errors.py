@@ -19,9 +19,18 @@ from __future__ import annotations
 
 from glasstumbler.errors import GlassTumblerError
 
+_LONGEST = 500
+
 
 class ClientError(GlassTumblerError):
-    """Anything that a call of glasstumbler.client raises because of what came back, or did not."""
+    """Anything that a call of glasstumbler.client raises because of what came back, or did not.
+
+    Its text is one line, whatever a server has put into it.
+    """
+
+    def __init__(self, text: str) -> None:
+        shown = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text[: 2 * _LONGEST].split()))
+        super().__init__(shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "...")
 
 
 class Unreachable(ClientError):

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from glasstumbler.client.calls import Call, Calls, Reply, Request, call
-from glasstumbler.client.reading import Amount, decoded, post, refused, text, typed
+from glasstumbler.client.reading import Amount, decoded, get, post, refused, text, typed
 
 OK = 200
 
@@ -237,7 +237,7 @@ class LabCalls(Calls):
         return Call(request, lambda reply: typed(_read(reply), OrderTruth))
 
     def _get(self, path: str) -> Request:
-        return Request("GET", f"/lab/v1/{path}", headers=self._headers)
+        return get(f"/lab/v1/{path}", headers=self._headers)
 
     def _post(self, path: str, body: dict[str, Any]) -> Request:
         return post(f"/lab/v1/{path}", body, self._headers)

@@ -42,6 +42,12 @@ def post(path: str, body: object, headers: tuple[tuple[str, str], ...] = ()) -> 
     return Request("POST", path, headers=(*_JSON, *headers), body=msgspec.json.encode(body))
 
 
+def get(path: str, query: Mapping[str, object] | None = None, headers: tuple[tuple[str, str], ...] = ()) -> Request:
+    """What is None in the query is left out."""
+    given = tuple((name, str(value)) for name, value in (query or {}).items() if value is not None)
+    return Request("GET", path, given, headers)
+
+
 def text(amount: Amount) -> str:
     """A plain decimal without exponent. ValueError for what is no number, TypeError for a float."""
     if isinstance(amount, bool) or not isinstance(amount, (Decimal, str, int)):

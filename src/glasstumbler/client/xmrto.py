@@ -15,7 +15,7 @@ import msgspec
 
 from glasstumbler.client import errors
 from glasstumbler.client.calls import Call, Calls, Reply, Request, call
-from glasstumbler.client.reading import Amount, decoded, number, post, refused, text, typed
+from glasstumbler.client.reading import Amount, decoded, get, number, post, refused, text, typed
 
 Currency = Literal["BTC", "XMR"]
 State = Literal[
@@ -205,12 +205,12 @@ class _SwapCalls(Calls, Generic[ParametersT, CreatedT, StatusT, PriceT]):
     @call
     def gen_qrcode(self, data: str) -> Call[bytes]:
         """PNG."""
-        return Call(self._get("gen_qrcode", ("data", data)), _read_png)
+        return Call(self._get("gen_qrcode", data=data), _read_png)
 
     @call
     def status_page(self, uuid: str) -> Call[str]:
         """HTML, for people."""
-        return Call(Request("GET", f"/nojs/status/{quote(uuid, safe='')}"), _read_page)
+        return Call(get(f"/nojs/status/{quote(uuid, safe='')}"), _read_page)
 
     def _amount(self, amount: Amount, currency: Currency) -> dict[str, Any]:
         raise NotImplementedError
@@ -218,8 +218,8 @@ class _SwapCalls(Calls, Generic[ParametersT, CreatedT, StatusT, PriceT]):
     def _path(self, name: str) -> str:
         return f"/api/{self.version}/xmr2btc/{name}/"
 
-    def _get(self, name: str, *query: tuple[str, str]) -> Request:
-        return Request("GET", self._path(name), query, (("accept", "*/*"),))
+    def _get(self, name: str, **query: str) -> Request:
+        return get(self._path(name), query)
 
     def _post(self, name: str, body: dict[str, Any]) -> Request:
         return post(self._path(name), body)
@@ -264,7 +264,7 @@ class SwapV3Calls(_SwapCalls[ParametersV3, CreatedV3, StatusV3, PriceV3]):
 
     @call
     def order_ln_check_route(self, ln_invoice: str) -> Call[Route]:
-        request = self._get("order_ln_check_route", ("ln_invoice", ln_invoice))
+        request = self._get("order_ln_check_route", ln_invoice=ln_invoice)
         return Call(request, lambda reply: typed(_read(reply), Route))
 
 
