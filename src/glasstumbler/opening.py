@@ -71,9 +71,13 @@ class Opener(NamedTuple):
         if order.swap is None or order.swap.invoice is None:
             return
         payment_hash = bytes.fromhex(str((order.extra or {})["payment_hash"]))
+        self.check_invoice(payment_hash, records)
+        records.watch(Watched("msat", payment_hash, self.service, "invoice", order.number, "invoice", None))
+
+    def check_invoice(self, payment_hash: bytes, records: Records) -> None:
+        """InvoiceUsed if an order has it."""
         if records.watched("msat", [payment_hash]):
             raise InvoiceUsed("another order has this invoice", "ln_invoice")
-        records.watch(Watched("msat", payment_hash, self.service, "invoice", order.number, "invoice", None))
 
     def _fresh_id(self, records: Records) -> str:
         while True:

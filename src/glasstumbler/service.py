@@ -7,6 +7,7 @@ error leaves in the dialect's own shape.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from time import perf_counter
@@ -80,6 +81,20 @@ class Surroundings(NamedTuple):
     metrics: Metrics
 
 
+class Refusal(NamedTuple):
+    """An error, and how the service writes it."""
+
+    error: GlassTumblerError
+    response: Response
+
+
+class _Dearest(random.Random):
+    """Draws the most that it may: a rehearsal tells the most that an order can cost, and uses up no chance."""
+
+    def randint(self, a: int, b: int) -> int:
+        return b
+
+
 class Service:
     def __init__(self, opener: Opener, dialect: Dialect, around: Surroundings, limited: bool = True) -> None:
         self.slug, self.policy, self.dialect = opener.service, opener.policy, dialect
@@ -113,9 +128,7 @@ class Service:
             if isinstance(call, Response):
                 return endpoint, call
             endpoint = call.endpoint
-            if self._around.behaviours.of(self.slug).maintenance:
-                self._refuse_in_maintenance(call)
-            account = await self._account(call)
+            account = await self._admit(call)
             self._limiter.take(call.limit, request.peer)
             result = await self.answer(call.command, account.id if account else "")
             return endpoint, self.dialect.write(call, result, account)
@@ -126,6 +139,32 @@ class Service:
             log.exception("unexpected", service=self.slug, method=request.method, path=request.path)
             return endpoint, self.dialect.refuse(GlassTumblerError("internal error"), request)
 
+    async def rehearse(self, request: Request) -> desk.Draft | Refusal:
+        """What a request to open an order would come to, without opening it: the draft, or the refusal that the
+        request itself would meet. The documented rate limits do not count it."""
+        try:
+            call = self.dialect.read(request)
+            if isinstance(call, Response) or type(call.command) not in _PLANNERS:
+                raise Malformed("this request opens no order")
+            await self._admit(call)
+            return await _PLANNERS[type(call.command)](self, call.command, _Dearest())
+        except GlassTumblerError as error:
+            return Refusal(error, self.dialect.refuse(error, request))
+
+    async def tell(self, request: Request) -> Response:
+        """The answer to a request that only asks, for the laboratory's own pages: the documented rate limits do not
+        count it, and an answer that the lab asked for is kept for a client."""
+        try:
+            call = self.dialect.read(request)
+            if isinstance(call, Response):
+                return call
+            if type(call.command) not in _QUESTIONS:
+                raise Malformed("this request changes something")
+            account = await self._admit(call)
+            return self.dialect.write(call, await self.answer(call.command, account.id if account else ""), account)
+        except GlassTumblerError as error:
+            return self.dialect.refuse(error, request)
+
     async def answer(self, command: ask.Command, account: str) -> Result:
         """Do what is asked, without any wire format."""
         result: Result = await _HANDLERS[type(command)](self, command, account)
@@ -133,11 +172,11 @@ class Service:
 
     # -- who asks -------------------------------------------------------------------------------------------------
 
-    def _refuse_in_maintenance(self, call: ask.Call) -> None:
-        if not self.dialect.endpoints[call.endpoint].in_maintenance:
+    async def _admit(self, call: ask.Call) -> ask.Account | None:
+        """Whose request it is; Maintenance, KeyMissing or KeyBlocked if it is not taken."""
+        closed = self._around.behaviours.of(self.slug).maintenance
+        if closed and not self.dialect.endpoints[call.endpoint].in_maintenance:
             raise Maintenance("the service is under maintenance")
-
-    async def _account(self, call: ask.Call) -> ask.Account | None:
         if not call.private:
             return None
         if not call.key:
@@ -153,28 +192,33 @@ class Service:
     # -- orders ---------------------------------------------------------------------------------------------------
 
     async def open_mix(self, command: ask.OpenMix, account: str) -> ask.OrderView:
+        return await self._open(await self._plan_mix(command, self._opener.chance), account)
+
+    async def _plan_mix(self, command: ask.OpenMix, chance: random.Random) -> desk.Draft:
         if not self.policy.coins:
             raise Unavailable("none of this service's coins runs here ([lab] chains)")
         chain = self._chains.get(command.coin)
         key_of = chain.format.key if chain is not None else _no_chain
         least = (await self._least_fees(command.code)).get(command.coin, 0) if self.policy.choose_fee else 0
         dust = chain.format.dust if chain is not None else 0
-        draft = desk.plan_mix(command, self.policy, key_of, least, dust, self._opener.chance)
-        return await self._open(draft, account)
+        return desk.plan_mix(command, self.policy, key_of, least, dust, chance)
 
     async def open_swap(self, command: ask.OpenSwap, account: str) -> ask.OrderView:
+        return await self._open(await self._plan_swap(command, self._opener.chance), account)
+
+    async def _plan_swap(self, command: ask.OpenSwap, chance: random.Random) -> desk.Draft:
         if missing := {"btc", "xmr"} - self._chains.keys():
             raise Unavailable(f"the swap needs {' and '.join(sorted(missing))}, not run here ([lab] chains)")
         rate = self._rate()
         if command.invoice is not None:
-            return await self._open(await self._plan_lightning(command.invoice, rate), account)
+            return await self._plan_lightning(command.invoice, rate)
         form = self._chains["btc"].format
         if command.payment_url is not None:
             url, address, sat = payment_url.resolve(command.payment_url, form, self._clock.now())
             command = msgspec.structs.replace(command, address=address, amount=text(sat, "btc"), payment_url=url)
         draft = swaps.plan_on_chain(command, self._swap, rate, form)
         await self._check_funds(draft.swap.amount if draft.swap else 0)
-        return await self._open(draft, account)
+        return draft
 
     async def _plan_lightning(self, given: str, rate: int) -> desk.Draft:
         invoice = swaps.read_invoice(given, self._clock.now())
@@ -182,6 +226,7 @@ class Service:
         route = await self._route(given)
         if route.routes == 0 or route.probability * 1_000_000 < self._swap.min_probability_ppm:
             raise NoRoute("the payment is unlikely to succeed", "ln_invoice")
+        await self._store.read_soon(partial(self._opener.check_invoice, invoice.payment_hash))
         return draft
 
     async def _open(self, draft: desk.Draft, account: str) -> ask.OrderView:
@@ -341,6 +386,12 @@ def _no_chain(address: str) -> bytes:
     raise BadAddress("no chain of this coin runs here")
 
 
+_Planner = Callable[[Service, Any, random.Random], Awaitable[desk.Draft]]
+_PLANNERS: Mapping[type[ask.Command], _Planner] = {
+    ask.OpenMix: Service._plan_mix,
+    ask.OpenSwap: Service._plan_swap,
+}
+_QUESTIONS = frozenset((ask.FindOrder, ask.ListOrders, ask.CheckPrice, ask.AskParameters, ask.AskStatus, ask.AskFees))
 _HANDLERS: Mapping[type[ask.Command], Callable[[Service, Any, str], Awaitable[Any]]] = {
     ask.OpenMix: Service.open_mix,
     ask.OpenSwap: Service.open_swap,

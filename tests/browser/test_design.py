@@ -9,17 +9,11 @@ from playwright.sync_api import Response
 from tests.browser.conftest import PHONE, WIDE, Open
 
 PAGES = [
-    "/",
-    "/nothing",
-    "/glass",
-    "/docs",
-    "/docs?q=signature",
-    "/docs/api-btcmix",
-    "/docs/architecture",
-    "/chains",
-    "/chains/btc",
-    "/chains/btc/block/250",
-    "/search?q=1",
+    *("/", "/nothing"),
+    *("/orders", "/services/bestmixer/order", "/services/whir/order", "/services/xmrto/order"),
+    *("/glass",),
+    *("/docs", "/docs?q=signature", "/docs/api-btcmix", "/docs/architecture"),
+    *("/chains", "/chains/btc", "/chains/btc/block/250", "/search?q=1"),
 ]
 SIZES = {"phone": PHONE, "wide": WIDE, "very wide": {"width": 2560, "height": 1200}}
 BYTES_MOST = 150_000

@@ -19,7 +19,12 @@ VENDORED = {
     "uplot-1.6.32.min.css": "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
     "uplot-1.6.32.min.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
 }
-PAGES = ["/", "/glass", "/docs", "/docs/api-btcmix", "/chains", "/chains/btc", "/chains/btc/block/250", "/search?q=1"]
+PAGES = [
+    *("/", "/glass"),
+    *("/orders", "/services/bestmixer/order", "/services/whir/order", "/services/xmrto/order"),
+    *("/docs", "/docs/api-btcmix"),
+    *("/chains", "/chains/btc", "/chains/btc/block/250", "/search?q=1"),
+]
 
 
 @pytest.fixture

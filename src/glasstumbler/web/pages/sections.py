@@ -5,9 +5,10 @@ from __future__ import annotations
 from starlette.routing import BaseRoute
 
 from glasstumbler.web.pages import chains, glass, home, reader, search
+from glasstumbler.web.pages.orders import section as orders
 from glasstumbler.web.pages.site import Site
 
-_SECTIONS = (home, glass, chains, search, reader)
+_SECTIONS = (home, orders, glass, chains, search, reader)
 
 
 def routes(site: Site) -> list[BaseRoute]:
