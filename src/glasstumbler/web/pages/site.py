@@ -37,9 +37,9 @@ HEADERS: Final = {
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
     **{name.decode(): value.decode() for name, value in PLAIN},
-    "referrer-policy": "same-origin",  # under no-referrer browsers send forms with Origin: null
+    "referrer-policy": "same-origin",  # else a form comes with Origin: null
 }
-"""Of every page. Nothing is fetched from elsewhere and nothing runs but our own files; no URL of ours is told elsewhere."""
+"""Of every page. Nothing is fetched from elsewhere and nothing runs but our own files. No URL goes elsewhere."""
 
 
 class Site:
