@@ -25,10 +25,10 @@ audit audit_crew audit_house audit_wallets
 audit_blocks audit_chain audit_entries audit_file audit_network audit_payments audit_record
 condition story lab explorer
 worker
-house
+keys house
 service
 watch turn accounts pay claim opening swap payment_url wallet limits
-metrics sharing fleet ground vault agreed place behaviour
+metrics recent sharing fleet ground vault agreed place behaviour
 services client
 dialects
 store

@@ -30,6 +30,7 @@ from glasstumbler.nodes.endpoint import NAMES, NodeSettings
 from glasstumbler.opening import Opener
 from glasstumbler.pay import Payer, Task
 from glasstumbler.place import NodeKind
+from glasstumbler.recent import Recent
 from glasstumbler.service import Service, Surroundings
 from glasstumbler.sharing import Sharing
 from glasstumbler.store.base import Store
@@ -90,7 +91,7 @@ class House:
         place = store or (folder / "record.db" if folder else None)
         owner = vault.fingerprint
         self.store = open_store(place, owner) if place is None or isinstance(place, str | Path) else place
-        self.metrics = Metrics()
+        self.metrics, self.recent = Metrics(), Recent()
         self.store.on_group = self.metrics.group
         self.behaviours = Behaviours()
         self.rates = Rates(vault.derive("price"), clock)
@@ -145,8 +146,9 @@ class House:
 
     def _open_services(self, dialect_settings: Mapping[str, msgspec.Struct]) -> dict[str, Service]:
         around = Surroundings(
-            self.store, self.chains, self.lightning, self.rates, self.clock, self.vault, self.behaviours, self.metrics
-        )
+            self.store, self.chains, self.lightning, self.rates, self.clock, self.vault, self.behaviours, self.metrics,
+            self.recent,
+        )  # fmt: skip
         found: dict[str, Service] = {}
         for slug, policy in self.policies.items():
             opener = Opener(

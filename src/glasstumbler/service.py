@@ -45,6 +45,7 @@ from glasstumbler.limits import Limiter
 from glasstumbler.metrics import Metrics
 from glasstumbler.money import text
 from glasstumbler.opening import Opener
+from glasstumbler.recent import Recent, Wrong, wrong_of
 from glasstumbler.store.base import Store
 from glasstumbler.store.records import Records
 from glasstumbler.vault import Vault, key_row
@@ -79,6 +80,7 @@ class Surroundings(NamedTuple):
     vault: Vault
     behaviours: Behaviours
     metrics: Metrics
+    recent: Recent
 
 
 class Refusal(NamedTuple):
@@ -109,35 +111,39 @@ class Service:
 
     async def handle(self, request: Request) -> Response:
         started = perf_counter()
-        endpoint, response = await self._handle(request)
-        self._around.metrics.request(self.slug, endpoint, response.status, perf_counter() - started)
+        endpoint, response, wrong = await self._handle(request)
+        seconds = perf_counter() - started
+        self._around.metrics.request(self.slug, endpoint, response.status, seconds)
+        self._around.recent.note(self.slug, endpoint, request, response, wrong, started, seconds)
         return response
 
     def refuse(self, error: GlassTumblerError, request: Request) -> Response:
         """What stands in the way of the request before it is read."""
         response = self.dialect.refuse(error, request)
         self._around.metrics.request(self.slug, UNREAD, response.status, 0)
+        self._around.recent.note(self.slug, UNREAD, request, response, wrong_of(error), perf_counter(), 0)
         return response
 
-    async def _handle(self, request: Request) -> tuple[str, Response]:
-        """The endpoint's name, and the answer."""
+    async def _handle(self, request: Request) -> tuple[str, Response, Wrong | None]:
+        """The endpoint's name, the answer, and what was wrong."""
         endpoint = UNREAD
         try:
             self._around.behaviours.answer(self.slug)
             call = self.dialect.read(request)
             if isinstance(call, Response):
-                return endpoint, call
+                return endpoint, call, None
             endpoint = call.endpoint
             account = await self._admit(call)
             self._limiter.take(call.limit, request.peer)
             result = await self.answer(call.command, account.id if account else "")
-            return endpoint, self.dialect.write(call, result, account)
+            return endpoint, self.dialect.write(call, result, account), None
         except GlassTumblerError as error:
-            return endpoint, self.dialect.refuse(error, request)
+            return endpoint, self.dialect.refuse(error, request), wrong_of(error)
         except Exception:
             self._around.metrics.error(self.slug)
             log.exception("unexpected", service=self.slug, method=request.method, path=request.path)
-            return endpoint, self.dialect.refuse(GlassTumblerError("internal error"), request)
+            fault = GlassTumblerError("internal error")
+            return endpoint, self.dialect.refuse(fault, request), wrong_of(fault)
 
     async def rehearse(self, request: Request) -> desk.Draft | Refusal:
         """What a request to open an order would come to, without opening it: the draft, or the refusal that the

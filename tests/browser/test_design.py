@@ -14,6 +14,8 @@ PAGES = [
     *("/glass",),
     *("/docs", "/docs?q=signature", "/docs/api-btcmix", "/docs/architecture"),
     *("/chains", "/chains/btc", "/chains/btc/block/250", "/search?q=1"),
+    *("/console", "/console/xmrto", "/console/bestmixer", "/console/whir/createTransaction"),
+    *("/console/requests", "/console/lab"),
 ]
 SIZES = {"phone": PHONE, "wide": WIDE, "very wide": {"width": 2560, "height": 1200}}
 BYTES_MOST = 150_000

@@ -192,21 +192,31 @@ class LabApi:
         return {"txid": await self.act(lambda: chain.pay(wanted.address, amount))}
 
     async def mine(self, request: Request) -> dict[str, int]:
-        wanted, chain = await _body(request, Mine), self._chain(request)
+        wanted = await _body(request, Mine)
+        return {"height": await self.mine_blocks(request.path_params["coin"], wanted.blocks)}
+
+    async def mine_blocks(self, coin: str, blocks: int) -> int:
+        """The height then."""
+        chain = self.chain(coin)
 
         def work() -> int:
-            for _ in range(wanted.blocks):  # what one block sets off may be in the next
+            for _ in range(blocks):  # what one block sets off may be in the next
                 if self._hurried:
                     raise ChainError("the laboratory is stopping")
                 chain.mine(1)
                 self._house.turn()
             return chain.tip()[0]
 
-        return {"height": await self.in_thread(work)}
+        return await self.in_thread(work)
 
     async def reorg(self, request: Request) -> dict[str, int]:
-        wanted, chain = await _body(request, Reorg), self._chain(request)
-        return {"height": await self.act(lambda: _reorganise(chain, wanted.depth))}
+        wanted = await _body(request, Reorg)
+        return {"height": await self.reorganise(request.path_params["coin"], wanted.depth)}
+
+    async def reorganise(self, coin: str, depth: int) -> int:
+        """The height then."""
+        chain = self.chain(coin)
+        return await self.act(lambda: _reorganise(chain, depth))
 
     async def address(self, request: Request) -> dict[str, str]:
         wanted, chain = await _body(request, Address), self._chain(request)
@@ -230,7 +240,9 @@ class LabApi:
         return Response(raw, media_type=bip70.MEDIA_TYPE)
 
     def _chain(self, request: Request) -> LabChain:
-        coin = request.path_params["coin"]
+        return self.chain(request.path_params["coin"])
+
+    def chain(self, coin: str) -> LabChain:
         if coin not in self._house.chains:
             raise UnknownEndpoint(f"no chain of {coin!r} runs here; these do: {', '.join(self._house.chains)}")
         return self._house.chains[coin]
@@ -249,16 +261,21 @@ class LabApi:
 
     async def price(self, request: Request) -> dict[str, str | None]:
         """null lets the price follow its walk again."""
-        wanted = (await _body(request, Price)).xmr_btc
-        rate = None if wanted is None else _amount(wanted, "btc", "xmr_btc")
-        await self.in_thread(self._house.set_price, rate)
+        rate = await self.set_price(await _body(request, Price))
         return {"xmr_btc": None if rate is None else text(rate, "btc")}
 
+    async def set_price(self, wanted: Price) -> int | None:
+        rate = None if wanted.xmr_btc is None else _amount(wanted.xmr_btc, "btc", "xmr_btc")
+        await self.in_thread(self._house.set_price, rate)
+        return rate
+
     async def behave(self, request: Request) -> Behaviour:
-        slug = request.path_params["slug"]
+        return await self.set_behaviour(request.path_params["slug"], await _body(request, Behaviour))
+
+    async def set_behaviour(self, slug: str, wanted: Behaviour) -> Behaviour:
+        """What is set then."""
         if slug not in self._house.services:
             raise UnknownEndpoint(f"no service is called {slug!r}; these are: {', '.join(self._house.services)}")
-        wanted = await _body(request, Behaviour)
         self._check_answer(slug, wanted.answer)
         if wanted.answer is not None and wanted.times == 0:
             wanted.times = 1
