@@ -4,7 +4,9 @@ And a PostgreSQL for whoever asks for one; and a word on real nodes that were no
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -25,6 +27,24 @@ def log_as_it_was() -> Iterator[None]:
     """A command that ran inside a test has set the log up for its own process."""
     yield
     log.reset()
+
+
+@pytest.fixture
+def here(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., tuple[int, str, str]]]:
+    """The command in this process: many of them take no time. Arguments -> exit code, standard output and error."""
+    from glasstumbler.cli import main
+
+    def act(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["glasstumbler", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capfd.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    yield act
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 
 from glasstumbler.vault import Vault
 from tests.postgres import PASSWORD, Server
-from tests.test_cli import SERVE, Command, here, refused  # noqa: F401
+from tests.test_cli import SERVE, Command, refused
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "serve": SERVE,
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_keys_are_kept_there(here: Command, folder: Path, postgres_server: Server) -> None:  # noqa: F811
+def test_keys_are_kept_there(here: Command, folder: Path, postgres_server: Server) -> None:
     store = postgres_server.database()
     code, out, _ = here("keys", "add", "btcmix", "--data", folder, "--store", store)
     assert code == 0
@@ -53,7 +53,7 @@ PLACES: dict[str, tuple[Callable[[Server], str], str]] = {
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_store_that_cannot_be_had_is_one_line(
-    here: Command, folder: Path, postgres_server: Server, command: str, place: str  # noqa: F811
+    here: Command, folder: Path, postgres_server: Server, command: str, place: str
 ) -> None:  # fmt: skip
     make, mend = PLACES[place]
     line = refused(*COMMANDS[command], "--data", folder, "--store", make(postgres_server), by=here)
@@ -62,7 +62,7 @@ def test_a_store_that_cannot_be_had_is_one_line(
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_another_laboratorys_record_is_refused(
-    here: Command, folder: Path, tmp_path: Path, postgres_server: Server, command: str  # noqa: F811
+    here: Command, folder: Path, tmp_path: Path, postgres_server: Server, command: str
 ) -> None:  # fmt: skip
     store = postgres_server.database()
     assert here("keys", "add", "whir", "--data", tmp_path / "other", "--store", store)[0] == 0

@@ -18,11 +18,14 @@ MOST_LINES = 500
 ROOMS = """
 __main__
 cli
-cli_lab demo status testing
+cli_folder cli_keys cli_lab cli_watch demo status testing
+cli_orders
+cli_options
 web torture
 backup backup_chain
 audit audit_crew audit_house audit_wallets
 audit_blocks audit_chain audit_entries audit_file audit_network audit_payments audit_record
+orders_shown
 condition story lab explorer
 worker
 keys house
@@ -117,7 +120,7 @@ def test_every_floor_is_lived_on() -> None:
 def test_the_audit_is_called_from_the_top_only() -> None:
     callers = {name for name, path in MODULES.items() if {"audit", "audit_house"} & set(own(path))}
     assert callers - {name for name in MODULES if name.startswith("audit")} == {
-        *("backup", "cli", "demo", "torture.witness")
+        *("backup", "cli_folder", "demo", "torture.witness")
     }
 
 

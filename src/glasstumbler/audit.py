@@ -77,6 +77,20 @@ class Report(NamedTuple):
             return [f"the record is whole: {size}", f"last entry and its hash: {self.entries}:{self.head}"]
         return [*map(str, self.differences), f"{len(self.differences)} differences in {size}"]
 
+    def document(self) -> dict[str, Any]:
+        """Ready for JSON; `head` as `audit --head` takes it."""
+        return {
+            "clean": self.clean,
+            "differences": [{"entry": each.number, "text": str(each)} for each in self.differences],
+            "entries": self.entries,
+            "orders": self.orders,
+            "payments": self.payments,
+            "coins": self.coins,
+            "chains": self.chains,
+            "seconds": round(self.seconds, 3),
+            "head": f"{self.entries}:{self.head}",
+        }
+
 
 def audit(
     folder: Path,

@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -62,6 +62,11 @@ class Done(NamedTuple):
     report: Report
     size: int
     """Bytes of all files."""
+
+    def document(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        files = len(self.manifest.files)
+        return {"made": self.manifest.made, "files": files, "bytes": self.size, "audit": self.report.document()}
 
 
 def back_up(folder: Path, out: Path, store: str | None = None, progress: Progress | None = None) -> Done:

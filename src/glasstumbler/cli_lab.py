@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from glasstumbler.cli_options import AsJson
 from glasstumbler.errors import SettingsError
-from glasstumbler.terminal import progress, say
+from glasstumbler.terminal import answer, progress
 
 
 def simulate(
@@ -23,6 +24,7 @@ def simulate(
         Literal["signed", "fast"], Parameter(help="signed: nodes would take every transaction; fast: no signatures.")
     ] = "signed",
     processes: Annotated[int, Parameter(help="How many work side by side; fast mode only.")] = 1,
+    as_json: AsJson = False,
 ) -> int:
     """Drive customers of the services through a scenario, without HTTP, and write the dataset with its answer key."""
     from glasstumbler.lab.fast.run import simulate as run_fast
@@ -41,10 +43,12 @@ def simulate(
     except KeyboardInterrupt:
         print(f"glasstumbler: stopped; the same command goes on with what {out} keeps", file=sys.stderr)
         raise
-    say(f"{out}: {done.orders} orders in {done.blocks} blocks, {done.seconds / 86_400:.1f} days")
+    lines = [f"{out}: {done.orders} orders in {done.blocks} blocks, {done.seconds / 86_400:.1f} days"]
     if done.refused or done.unpaid:
-        say(f"{done.refused} orders refused by their service, {done.unpaid} deposits for which nobody had coins")
-    say(f"manifest {done.manifest}")
+        lines.append(
+            f"{done.refused} orders refused by their service, {done.unpaid} deposits for which nobody had coins"
+        )
+    answer(as_json, {"dataset": out, **done._asdict()}, [*lines, f"manifest {done.manifest}"])
     return 0
 
 
@@ -54,12 +58,14 @@ def export(
     *,
     form: Annotated[str, Parameter(name="--as", help="elliptic, amlworld, tagpack or blk; docs/exports.md.")],
     out: Annotated[Path, Parameter(help="A new folder.")],
+    as_json: AsJson = False,
 ) -> int:
     """Write a dataset in a shape that other people's tools read."""
     from glasstumbler.lab.exports.formats import export as write
 
-    for path in write(dataset, form, out):
-        say(f"{path} {path.stat().st_size:,} bytes")
+    sizes = {path: path.stat().st_size for path in write(dataset, form, out)}
+    files = [{"path": path, "bytes": size} for path, size in sizes.items()]
+    answer(as_json, {"files": files}, (f"{path} {size:,} bytes" for path, size in sizes.items()))
     return 0
 
 
@@ -70,15 +76,18 @@ def report(
     scores: Annotated[Path | None, Parameter(help="The results.json of it; else where `score` wrote it.")] = None,
     out: Annotated[Path, Parameter(help="The page: one HTML file, whole in itself.")] = Path("report.html"),
     figures: Annotated[Path | None, Parameter(help="Folder for every figure as SVG and PNG.")] = None,
+    as_json: AsJson = False,
 ) -> int:
     """Show the scores of a dataset as one page: tables, curves, volumes, delays and fees, one order traced."""
     from glasstumbler.lab.reporting.make import report as make
 
     with progress() as show:
         done = make(dataset, scores or _scores(dataset) / "results.json", out, figures, show)
-    say(f"{done.page} {done.page.stat().st_size:,} bytes")
+    size = done.page.stat().st_size
+    lines = [f"{done.page} {size:,} bytes"]
     if figures is not None:
-        say(f"{figures}: {len(done.figures)} files")
+        lines.append(f"{figures}: {len(done.figures)} files")
+    answer(as_json, {"page": done.page, "bytes": size, "figures": done.figures}, lines)
     return 0
 
 
@@ -99,6 +108,7 @@ def score(
         Literal["local", "spark"], Parameter(help="spark: fewer methods, any size; docs/scale.md.")
     ] = "local",
     master: Annotated[str, Parameter(help="Of Spark: local[N] for N threads, local[*] for all.")] = "local[2]",
+    as_json: AsJson = False,
 ) -> int:
     """Hold methods against the answer key, beside chance and what was attainable. Exit code 1 if one of them failed."""
     from glasstumbler.lab import results
@@ -120,13 +130,35 @@ def score(
             done = Scored(on_spark(dataset, method or (), task or (), master, show), [])
         else:
             done = run(dataset, method or (), task or (), Limits(seconds, int(memory * GIB)), show, processes)
-    shown.show(done.results)
+    if not as_json:
+        shown.show(done.results)
     files = results.write(done.results, folder)
     written = card.write(done.results, done.judged, folder / "cards")
-    say(f"{files[0]} {files[1].name}" + (f" cards/ ({len(written)} files)" if written else ""))
-    for failure in done.results.failures:
-        say(f"failed: {failure.method}: {failure.what}")
+    lines = [f"{files[0]} {files[1].name}" + (f" cards/ ({len(written)} files)" if written else "")]
+    lines += [f"failed: {failure.method}: {failure.what}" for failure in done.results.failures]
+    answer(as_json, {"files": [*files, *written], "results": done.results}, lines)
     return 1 if done.results.failures else 0
+
+
+def torture(
+    *,
+    seed: Annotated[int, Parameter(help="The first seed; the same one is the same run.")] = 0,
+    seeds: Annotated[int, Parameter(help="So many seeds, one after another.")] = 1,
+    steps: Annotated[int, Parameter(help="Of each seed's run.")] = 60,
+    as_json: AsJson = False,
+) -> int:
+    """Drive a laboratory through crashes, failing disks, lying nodes and reorganisations. Exit code 1 at the first
+    seed that breaks one of the four promises, with the shortest run that still does."""
+    from glasstumbler.torture.run import torture as live
+
+    if seeds < 1 or steps < 1:
+        raise SettingsError("--seeds and --steps are at least 1")
+    for number in range(seed, seed + seeds):
+        done = live(number, steps)
+        answer(as_json, done.document(), done.lines())
+        if done.failure is not None:
+            return 1
+    return 0
 
 
 def _scores(dataset: Path) -> Path:

@@ -17,8 +17,9 @@ from glasstumbler.errors import StoreError
 from glasstumbler.house import House
 from glasstumbler.lab import dataset, report
 from glasstumbler.lab.customers import Keys
-from glasstumbler.lab.demo import Outcome, Written, demo
+from glasstumbler.lab.demo import Outcome, Written, demo, show
 from glasstumbler.place import NodeKind
+from glasstumbler.terminal import say_json
 from glasstumbler.vault import Vault, key_row
 from glasstumbler.web.background import served
 
@@ -26,14 +27,14 @@ _SECONDS = 60
 """For one request."""
 
 
-def run_demo(seed: int, out: Path, nodes: NodeKind = "in-process") -> int:
+def run_demo(seed: int, out: Path, nodes: NodeKind = "in-process", as_json: bool = False) -> int:
     """Exit code 0 only if every order completed, every check held and the audit is clean. Real nodes run in a folder
-    that is gone afterwards."""
+    that is gone afterwards. `as_json`: one document; what is being done goes to standard error."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"cannot write to {out}: {error.strerror}") from None
-    console = Console(highlight=False)
+    console = Console(highlight=False, stderr=as_json)
     with (
         TemporaryDirectory(prefix="glasstumbler-demo-") if nodes == "real" else nullcontext() as folder,
         closing(_house(Path(folder) if folder else None, seed, nodes, console)) as house,
@@ -44,13 +45,18 @@ def run_demo(seed: int, out: Path, nodes: NodeKind = "in-process") -> int:
             served(house, turning=False) as serving,
             httpx.Client(base_url=serving.url("hub"), timeout=_SECONDS, trust_env=False) as client,
         ):
-            return demo(
+            ended = demo(
                 client,
                 {slug: _keys(house, slug) for slug, service in house.services.items() if service.keyed},
                 console,
                 lambda: audit_house(house),
                 lambda outcome: _write(house, seed, outcome, out),
             )
+            if as_json:
+                say_json(ended.document())
+            else:
+                show(console, ended)
+            return 0 if ended.holds else 1
 
 
 def _house(folder: Path | None, seed: int, nodes: NodeKind, console: Console) -> House:

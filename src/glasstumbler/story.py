@@ -6,7 +6,7 @@ nothing is read. Names of orders, services, coins and transactions are in it; ke
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
@@ -58,8 +58,11 @@ class Story:
 def page(last: int, records: Records) -> tuple[int, list[Line]]:
     """The next entries behind `last`: the number of the last of them, and their lines."""
     found = [(number, ledger.read(raw)) for number, raw, _ in islice(records.entries(last + 1), _PAGE)]
-    if not found:
-        return last, []
+    return (found[-1][0], told(found, records)) if found else (last, [])
+
+
+def told(found: Sequence[tuple[int, Entry]], records: Records) -> list[Line]:
+    """The lines of some entries, which come with their numbers and in their order."""
     payments = records.payments({number for _, entry in found for number in _named(entry, "payment")})
     touched = [(number, entry, dict(_touched(entry, payments))) for number, entry in found]
     orders = records.orders_by_number({order for _, _, mine in touched for order in mine})
@@ -74,7 +77,7 @@ def page(last: int, records: Records) -> tuple[int, list[Line]]:
     for number, entry, mine in touched:
         lines += _lines(number, entry, mine, orders)
         lines += [_line("completed", number, entry, orders[order]) for order in mine if finished.get(order) == number]
-    return found[-1][0], lines
+    return lines
 
 
 def _touched(entry: Entry, payments: dict[int, Payment]) -> Iterator[tuple[int, str | None]]:

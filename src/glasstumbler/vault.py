@@ -48,7 +48,10 @@ class Vault:
                 _make(path, key)
             raw = _read(path)
         except FileNotFoundError:
-            raise StoreError(f"{folder} is no folder of Glass Tumbler: it has no file {_FILE!r}") from None
+            raise StoreError(
+                f"{folder} is no folder of Glass Tumbler: it has no file {_FILE!r}; "
+                f"name another (--data), or make one: `glasstumbler serve --data {folder}`"
+            ) from None
         except OSError as error:
             raise StoreError(f"cannot use {path}: {error.strerror}") from None
         return cls(_open(path, raw, key))

@@ -4,6 +4,7 @@ service misbehaves."""
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,7 +21,7 @@ from glasstumbler.demo import run_demo
 from glasstumbler.house import House
 from glasstumbler.lab import links
 from glasstumbler.lab.customers import BearerCustomer, Check, Keys
-from glasstumbler.lab.demo import Outcome, Written, demo, summary
+from glasstumbler.lab.demo import Outcome, Written, demo, show, summary
 from glasstumbler.lab.hub import Hub, UnexpectedReply
 from glasstumbler.vault import Vault, key_row
 from glasstumbler.web.background import served
@@ -35,7 +36,9 @@ def files(folder: Path) -> dict[str, str]:
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_demo(7, tmp_path / "one") == 0
     said = capsys.readouterr().out
-    assert run_demo(7, tmp_path / "two") == 0
+    assert run_demo(7, tmp_path / "two", as_json=True) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["holds"] and told["audit"]["clean"] and len(told["orders"]) == 18
     assert files(tmp_path / "one") == files(tmp_path / "two")
     assert len(files(tmp_path / "one")) == 13
     for service in ("bestmixer", "btcmix", "coinjoin", "whir", "xmrto"):
@@ -70,9 +73,12 @@ class Audited:
     def lines(self) -> list[str]:
         return ["audited"]
 
+    def document(self) -> dict[str, Any]:
+        return {"clean": self.clean}
 
-@pytest.mark.parametrize(("clean", "code"), [(True, 0), (False, 1)])
-def test_the_exit_code_is_the_audits_too(house: House, client: httpx.Client, clean: bool, code: int) -> None:
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_it_holds_only_if_the_audit_does(house: House, client: httpx.Client, clean: bool) -> None:
     seen: list[Outcome] = []
 
     def write(outcome: Outcome) -> Written:
@@ -80,7 +86,11 @@ def test_the_exit_code_is_the_audits_too(house: House, client: httpx.Client, cle
         return Written(Path("dataset"), Path("report"))
 
     out = StringIO()
-    assert demo(client, keys(house), Console(file=out, width=80), lambda: Audited(clean), write) == code
+    console = Console(file=out, width=80)
+    ended = demo(client, keys(house), console, lambda: Audited(clean), write)
+    show(console, ended)
+    assert ended.holds is clean
+    assert ended.document()["holds"] is clean
     (outcome,) = seen
     assert outcome.holds
     assert len(links.rows(outcome.truths)) == sum(len(truth["payouts"]) for truth in outcome.truths)

@@ -49,6 +49,32 @@ class Audit(Protocol):
     @property
     def clean(self) -> bool: ...
     def lines(self) -> Iterable[str]: ...
+    def document(self) -> dict[str, Any]: ...
+
+
+class Ended(NamedTuple):
+    outcome: Outcome
+    written: Written
+    audit: Audit
+
+    @property
+    def holds(self) -> bool:
+        return self.outcome.holds and self.audit.clean
+
+    def document(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        outcome = self.outcome
+        return {
+            "holds": self.holds,
+            "completed": outcome.completed,
+            "requests": outcome.requests,
+            "orders": outcome.truths,
+            "checks": [check._asdict() for check in outcome.checks],
+            "chains": outcome.chains,
+            "dataset": str(self.written.dataset),
+            "report": str(self.written.report),
+            "audit": self.audit.document(),
+        }
 
 
 Say = Callable[[str], None]
@@ -60,21 +86,23 @@ def demo(
     console: Console,
     audit: Callable[[], Audit],
     write: Callable[[Outcome], Written],
-) -> int:
-    """Drive, show, write, audit; the exit code. `client` has the hub as base URL; the services limit no rates."""
+) -> Ended:
+    """Drive, write, audit. `client` has the hub as base URL; the services limit no rates."""
     hub = Hub(client)
     with _Steps(console) as say:
         outcome = drive(hub, keys, say)
         say("writing dataset and report")
         written = write(outcome)
         say("auditing the record")
-        report = audit()
-    _show(console, outcome)
-    console.print(f"dataset {written.dataset}", soft_wrap=True)
-    console.print(f"report {written.report}", soft_wrap=True)
-    for line in report.lines():
+        return Ended(outcome, written, audit())
+
+
+def show(console: Console, ended: Ended) -> None:
+    _show(console, ended.outcome)
+    console.print(f"dataset {ended.written.dataset}", soft_wrap=True)
+    console.print(f"report {ended.written.report}", soft_wrap=True)
+    for line in ended.audit.lines():
         console.print(line, soft_wrap=True)
-    return 0 if outcome.holds and report.clean else 1
 
 
 def drive(hub: Hub, keys: Mapping[str, Keys], say: Say) -> Outcome:

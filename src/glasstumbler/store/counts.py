@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
+from glasstumbler.engine.order import State
 from glasstumbler.store.records import Records
 
 
@@ -33,3 +34,14 @@ def count(records: Records) -> Counts:
     return Counts(
         orders, dict(records.rows(open_)), wake, dict(records.rows(heights)), number, link.hex()
     )  # fmt: skip
+
+
+def states_up_to(records: Records, services: Collection[str], most: int) -> dict[tuple[str, str], int]:
+    """How many orders are in each state, by (service, state); none of them is counted further than `most`."""
+    sql = "SELECT count(*) FROM (SELECT 1 FROM orders WHERE service = ? AND state = ? LIMIT ?) AS counted"
+    found = {
+        (service, state.value): int(next(iter(records.rows(sql, (service, state.value, most))))[0])
+        for service in services
+        for state in State
+    }
+    return {place: number for place, number in found.items() if number}

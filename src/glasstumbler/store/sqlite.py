@@ -149,6 +149,8 @@ def reading(path: Path, mapped: bool = False) -> Iterator[Records]:
 
     StoreError if there is none, it is damaged, or of another version.
     """
+    if not path.exists():
+        raise StoreError(f"there is no record {path}: name another, or begin one with `glasstumbler serve`")
     try:
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, factory=SqliteConnection

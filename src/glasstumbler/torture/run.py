@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from glasstumbler.torture.schedule import Schedule, draw
 from glasstumbler.torture.witness import Broken
@@ -36,6 +36,14 @@ class Report(NamedTuple):
             f"{self.short.title}; {len(self.short.steps)} of {self.steps} steps still fail:",
             *self.failure.trace,
         ]
+
+    def document(self) -> dict[str, Any]:
+        """Ready for JSON; `failure` is null where the four promises held."""
+        failure = None
+        if self.failure is not None and self.short is not None:
+            schedule = {"title": self.short.title, "steps": len(self.short.steps)}
+            failure = {**self.failure._asdict(), "shortest": schedule}
+        return {"seed": self.seed, "steps": self.steps, "held": failure is None, "failure": failure}
 
 
 def torture(seed: int, steps: int, tries: int = _TRIES) -> Report:

@@ -49,6 +49,7 @@ SHELVES: Final = {
     },
     "For teachers": {"teachers": "Three exercises with answers"},
     "For operators": {
+        "terminal": "Orders, links and a live view; JSON; completion",
         "operations": "Status, metrics, log, backup, audit, upgrade",
         "configuration": "Every setting",
         "nodes": "Real node software in place of the chains in the process",
