@@ -17,14 +17,16 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pytest
+import yaml
 
 from glasstumbler.engine import ledger
-from glasstumbler.errors import SettingsError, StoreError
+from glasstumbler.errors import DatasetError, SettingsError, StoreError
 from glasstumbler.house import House
 from glasstumbler.lab import simulate as simulation
 from glasstumbler.lab import truth
 from glasstumbler.lab.door import Direct
 from glasstumbler.lab.driver import Driver, State
+from glasstumbler.lab.exports.formats import export
 from glasstumbler.lab.fast import parts, shard
 from glasstumbler.lab.fast.run import simulate as simulate_fast
 from glasstumbler.lab.population import population
@@ -33,6 +35,7 @@ from glasstumbler.lab.scenario import Scenario, read
 from glasstumbler.lab.simulate import open_economies, open_house, simulate
 from glasstumbler.lab.tasks import Dataset
 from glasstumbler.store.records import Records
+from tests.lab.test_export_elliptic import process
 from tests.lab.test_simulate import files
 
 pytestmark = pytest.mark.timeout(900)
@@ -403,3 +406,27 @@ def test_an_order_that_a_service_does_not_take_is_named_by_a_process_too(tmp_pat
     wanted = read(tomllib.loads(FILE + '[amounts]\nbtc = ["0.0001", "0.0002"]\n'), "test")
     with pytest.raises(SettingsError, match=r"(btcmix|coinjoin|whir|bestmixer) refuses order \d+ of this scenario: "):
         simulate_fast("test", wanted, 20, 1, tmp_path, 2)
+
+
+# -- given away -------------------------------------------------------------------------------------------------------
+
+
+def test_a_dataset_without_signatures_is_given_away_but_for_its_blocks(fast: Path, tmp_path: Path) -> None:
+    for form in ("elliptic", "amlworld", "tagpack"):
+        export(fast, form, tmp_path / form)
+    coins = {path.name for path in (tmp_path / "elliptic").iterdir() if path.is_dir()}
+    txs = table(fast, "observer/tx")
+    for coin in coins:
+        raw = tmp_path / "elliptic" / coin / "raw"
+        found = process(raw)
+        assert len(found.x) == len(txs.filter(coin=coin))
+        assert found.edge_index.max() < len(found.x)
+    assert coins == {"btc", "bch", "ltc"} & set(txs["coin"])
+    services = set(table(fast, "answers/wallet_truth")["service"])
+    packs = [yaml.safe_load(path.read_text()) for path in (tmp_path / "tagpack").rglob("*.yaml")]
+    assert packs and all(pack["tags"] for pack in packs)
+    accounts = pl.read_csv(tmp_path / "amlworld" / "test_accounts.csv", infer_schema=False)
+    assert {f"service {service}" for service in services} <= set(accounts["Entity Name"])
+    with pytest.raises(DatasetError, match="has no raw blocks; `simulate --mode signed` keeps them") as refused:
+        export(fast, "blk", tmp_path / "blk")
+    assert "\n" not in str(refused.value) and not (tmp_path / "blk").exists()
