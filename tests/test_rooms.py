@@ -26,6 +26,7 @@ backup backup_chain
 audit audit_crew audit_house audit_wallets
 audit_blocks audit_chain audit_entries audit_file audit_network audit_payments audit_record
 orders_shown
+webhooks webhook_book
 condition story lab explorer
 worker
 keys house

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from glasstumbler import keys as api_keys
 from glasstumbler.cli_options import DATA, AlwaysJson, Folder, Record, Slug, check_keyed
 from glasstumbler.clock import RealClock
-from glasstumbler.engine import ledger
-from glasstumbler.errors import SettingsError
 from glasstumbler.place import record_of, remember
 from glasstumbler.store.base import Store
-from glasstumbler.store.records import KeyRow, Records
 from glasstumbler.store.url import open_store
 from glasstumbler.terminal import say_json
-from glasstumbler.vault import Vault, key_row, new_key
+from glasstumbler.vault import Vault
 
 keys = App(name="keys", help="API keys of a service: add, list, block. They print JSON in any case.")
 
@@ -28,17 +25,9 @@ def add(service: Slug, /, *, data: Folder = DATA, store: Record = None, as_json:
     check_keyed(service)
     vault, opened = _folder_store(data, store, make=True)
     try:
-        key = new_key(service, random.SystemRandom())
-        row = key_row(service, key, _now(opened))
-
-        def unit(records: Records) -> None:
-            records.add_key(row)
-            records.append(ledger.Entry("key added", row.created, service))
-
-        opened.write(unit)
+        key, account = api_keys.make(opened, vault, service, _now(opened))
     finally:
         opened.close()
-    account = vault.account(row)
     say_json({"service": service, "api_key": key, "secret_key": account.secret, "id": account.id})
     return 0
 
@@ -73,14 +62,7 @@ def block(
     check_keyed(service)
     _, opened = _folder_store(data, store)
     try:
-        row = _find_key(opened, service, key)
-        now = _now(opened)
-
-        def unit(records: Records) -> None:
-            records.block_key(row)
-            records.append(ledger.Entry("key blocked", now, service))
-
-        opened.write(unit)
+        row = api_keys.block(opened, service, key, _now(opened))
     finally:
         opened.close()
     say_json({"service": service, "id": row.id, "blocked": True})
@@ -101,11 +83,3 @@ def _now(store: Store) -> int:
     clock = RealClock()
     clock.restore(int(store.read(lambda records: records.meta("clock offset")) or 0))
     return clock.now()
-
-
-def _find_key(store: Store, service: str, key: str) -> KeyRow:
-    wanted = key_row(service, key, 0).key_hash
-    for row in store.read(lambda records: records.keys()):
-        if row.service == service and (row.id == key or row.key_hash == wanted):
-            return row
-    raise SettingsError(f"{service} has no such key; `glasstumbler keys list {service}` prints the ids of those it has")

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import random
 
-from glasstumbler import services
 from glasstumbler.engine import ledger
 from glasstumbler.engine.commands import Account
 from glasstumbler.errors import SettingsError
 from glasstumbler.store.base import Store
 from glasstumbler.store.records import KeyRow, Records
 from glasstumbler.vault import Vault, key_row, new_key
-
-WITH_KEYS = tuple(slug for slug in services.SERVICES if slug != "xmrto")
 
 
 def make(store: Store, vault: Vault, service: str, now: int) -> tuple[str, Account]:
@@ -45,4 +42,4 @@ def find(store: Store, service: str, key: str) -> KeyRow:
     for row in store.read(lambda records: records.keys()):
         if row.service == service and (row.id == key or row.key_hash == wanted):
             return row
-    raise SettingsError(f"{service} has no such key")
+    raise SettingsError(f"{service} has no such key; `glasstumbler keys list {service}` prints the ids of those it has")

@@ -15,7 +15,7 @@ PAGES = [
     *("/docs", "/docs?q=signature", "/docs/api-btcmix", "/docs/architecture"),
     *("/chains", "/chains/btc", "/chains/btc/block/250", "/search?q=1"),
     *("/console", "/console/xmrto", "/console/bestmixer", "/console/whir/createTransaction"),
-    *("/console/requests", "/console/lab"),
+    *("/console/requests", "/console/lab", "/console/webhooks"),
 ]
 SIZES = {"phone": PHONE, "wide": WIDE, "very wide": {"width": 2560, "height": 1200}}
 BYTES_MOST = 150_000

@@ -24,7 +24,14 @@ PAGES = [
     *("/orders", "/services/bestmixer/order", "/services/whir/order", "/services/xmrto/order"),
     *("/docs", "/docs/api-btcmix"),
     *("/chains", "/chains/btc", "/chains/btc/block/250", "/search?q=1"),
-    *("/console", "/console/whir", "/console/whir/createTransaction", "/console/requests", "/console/lab"),
+    *(
+        "/console",
+        "/console/whir",
+        "/console/whir/createTransaction",
+        "/console/requests",
+        "/console/lab",
+        "/console/webhooks",
+    ),
 ]
 
 

@@ -51,6 +51,8 @@ from glasstumbler.money import parse, text
 from glasstumbler.web.asgi import BODY_MOST, Gate, read_body
 from glasstumbler.web.health import Health
 from glasstumbler.web.safety import check_caller, check_head
+from glasstumbler.webhook_book import Endpoint
+from glasstumbler.webhooks import Webhooks
 
 YEAR = 366 * 24 * 3600
 _MOST_AT_ONCE, _THREADS = 64, 16
@@ -92,11 +94,17 @@ class Advance(msgspec.Struct, forbid_unknown_fields=True):
     seconds: Annotated[int, msgspec.Meta(ge=0, le=10 * YEAR)]
 
 
+class Hook(msgspec.Struct, forbid_unknown_fields=True):
+    url: Text
+    events: Annotated[list[Text], msgspec.Meta(max_length=64)] = []
+    """Kinds of events; none: all."""
+
+
 class LabApi:
     """The routes under /lab/v1."""
 
-    def __init__(self, house: House, health: Health) -> None:
-        self._house, self._health = house, health
+    def __init__(self, house: House, health: Health, webhooks: Webhooks) -> None:
+        self._house, self._health, self.webhooks = house, health, webhooks
         self._gate = Gate(_MOST_AT_ONCE)
         self._pool = ThreadPoolExecutor(_THREADS, "lab")
         self._hurried = False
@@ -126,6 +134,10 @@ class LabApi:
             ("POST", "/services/{slug}/behave", self.behave),
             ("POST", "/clock/advance", self.advance),
             ("GET", "/orders/{service}/{order}", self.order),
+            ("GET", "/webhooks", self.list_webhooks),
+            ("POST", "/webhooks", self.add_webhook),
+            ("DELETE", "/webhooks/{id}", self.remove_webhook),
+            ("POST", "/webhooks/{id}/test", self.test_webhook),
         ]
         routes = [Route(path, self.guarded(act), methods=[method]) for method, path, act in table]
         handlers = {404: _not_found, 405: _wrong_method}
@@ -302,6 +314,29 @@ class LabApi:
                 return truth.order_truth(records, order)
 
         return await self.in_thread(look)
+
+    # -- webhooks -------------------------------------------------------------------------------------------------
+
+    async def list_webhooks(self, request: Request) -> list[dict[str, Any]]:
+        return await self.in_thread(lambda: [self._hook(each) for each in self.webhooks.book.all()])
+
+    async def add_webhook(self, request: Request) -> dict[str, Any]:
+        wanted = await _body(request, Hook)
+        return self._hook(await self.in_thread(self.webhooks.add, wanted.url, wanted.events))
+
+    async def remove_webhook(self, request: Request) -> dict[str, Any]:
+        endpoint = await self.in_thread(self.webhooks.find, request.path_params["id"])
+        await self.in_thread(self.webhooks.book.remove, endpoint.id)
+        return {"id": endpoint.id, "deleted": True}
+
+    async def test_webhook(self, request: Request) -> dict[str, Any]:
+        endpoint = await self.in_thread(self.webhooks.find, request.path_params["id"])
+        done = await self.in_thread(self.webhooks.test, endpoint)
+        return {"arrived": not done.why, "status": done.status, "why": done.why or None, "message": done.message}
+
+    def _hook(self, endpoint: Endpoint) -> dict[str, Any]:
+        shown = endpoint._asdict() | {"secret": self.webhooks.secret(endpoint), "why": endpoint.why or None}
+        return {name: shown[name] for name in ("id", "url", "events", "secret", "state", "cursor", "attempts", "why")}
 
 
 def _chain(chain: LabChain) -> dict[str, object]:

@@ -33,6 +33,7 @@ from glasstumbler.web.hub import STARTING, hub, starting_hub
 from glasstumbler.web.lab_api import LabApi
 from glasstumbler.web.pages.site import Site
 from glasstumbler.web.protocol import BoundedProtocol
+from glasstumbler.webhooks import Webhooks
 
 _BACKLOG = 2048
 _IDLE_SECONDS = 0.25
@@ -83,6 +84,7 @@ class Serving:
         self.house: House | None = None
         self._lab: LabApi | None = None
         self._site: Site | None = None
+        self._webhooks: Webhooks | None = None
         self._gate = Gate(self._limits.requests)
         self._connections = Connections(self._limits, _room(self._limits.connections), self._note_dropped)
         closed = {slug: Closed(_dialect(slug), Overloaded(STARTING)) for slug in services.SERVICES}
@@ -140,14 +142,14 @@ class Serving:
                 self._connections.stopping = True
                 for server in self._servers.values():
                     server.should_exit = True
-                for part in (self._lab, self._site):
+                for part in (self._lab, self._site, self._webhooks):
                     if part is not None:
                         part.hurry()
                 await asyncio.gather(*serving)
                 for task in work:
                     task.cancel()
                 await asyncio.gather(*work, return_exceptions=True)
-                for part in (self._site, self._lab):
+                for part in (self._webhooks, self._site, self._lab):
                     if part is not None:
                         await asyncio.to_thread(part.close)
 
@@ -162,7 +164,9 @@ class Serving:
         for slug, app in apps.items():
             self._doors[slug].app = app
         health = Health(house, self._turning)
-        self._lab = LabApi(house, health)
+        self._webhooks = Webhooks(house)
+        self._webhooks.start()
+        self._lab = LabApi(house, health, self._webhooks)
         self._site = Site(house, self._lab)
         self._doors["hub"].app = hub(house, apps, self._lab, health, self._site)
 

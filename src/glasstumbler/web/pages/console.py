@@ -14,7 +14,7 @@ from glasstumbler.dialects import wire
 from glasstumbler.errors import UnknownEndpoint
 from glasstumbler.recent import Exchange
 from glasstumbler.service import Service
-from glasstumbler.web.pages import console_lab, console_requests, sending
+from glasstumbler.web.pages import console_lab, console_requests, console_webhooks, sending
 from glasstumbler.web.pages.contracts import Operation, operation, operations
 from glasstumbler.web.pages.explained import explain
 from glasstumbler.web.pages.filled import Filler
@@ -43,6 +43,7 @@ def routes(site: Site) -> list[BaseRoute]:
     return [
         site.route("/console", pages.index),
         *console_requests.routes(site),
+        *console_webhooks.routes(site),
         *console_lab.routes(site),
         site.route("/console/{slug}", pages.service),
         site.route("/console/{slug}/keys", pages.make_key, "POST"),
