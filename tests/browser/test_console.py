@@ -1,4 +1,4 @@
-"""The console by clicks: every operation of every service; on a phone, in the dark, without scripts, with hostile text."""
+"""The console by clicks: every operation of every service; on a phone, in the dark, without scripts, hostile text."""
 
 from __future__ import annotations
 
