@@ -31,6 +31,17 @@ CREATE TABLE IF NOT EXISTS delivery (
   at REAL NOT NULL, attempt INTEGER NOT NULL, status INTEGER, why TEXT NOT NULL, milliseconds REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS delivery_of ON delivery (endpoint, number);
 """
+_NOTE: Final = (
+    "INSERT INTO delivery (endpoint, message, event, at, attempt, status, why, milliseconds) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_FORGET: Final = (
+    "DELETE FROM delivery WHERE endpoint = ? AND number <= "
+    "(SELECT number FROM delivery WHERE endpoint = ? ORDER BY number DESC LIMIT 1 OFFSET ?)"
+)
+_NEWEST: Final = (
+    "SELECT endpoint, message, event, at, attempt, status, why, milliseconds FROM delivery ORDER BY number DESC LIMIT ?"
+)
 
 
 class Endpoint(NamedTuple):
@@ -100,21 +111,14 @@ class Book:
         self._run("UPDATE endpoint SET state = ?, attempts = 0, next_try = 0, why = '' WHERE id = ?", (LIVE, name))
 
     def note(self, delivery: Delivery) -> None:
-        columns = "endpoint, message, event, at, attempt, status, why, milliseconds"
-        self._run(f"INSERT INTO delivery ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", delivery)
-        oldest = "SELECT number FROM delivery WHERE endpoint = ? ORDER BY number DESC LIMIT 1 OFFSET ?"
-        values = (delivery.endpoint, delivery.endpoint, LOGGED)
-        self._run(f"DELETE FROM delivery WHERE endpoint = ? AND number <= ({oldest})", values)
+        self._run(_NOTE, delivery)
+        self._run(_FORGET, (delivery.endpoint, delivery.endpoint, LOGGED))
 
     def deliveries(self, limit: int = LOGGED) -> list[Delivery]:
         """Newest first."""
         if not self.all():
             return []
-        columns = "endpoint, message, event, at, attempt, status, why, milliseconds"
-        return [
-            Delivery(*row)
-            for row in self._run(f"SELECT {columns} FROM delivery ORDER BY number DESC LIMIT ?", (limit,))
-        ]
+        return [Delivery(*row) for row in self._run(_NEWEST, (limit,))]
 
     def close(self) -> None:
         with self._lock:
