@@ -13,6 +13,7 @@ PAGES = [
     *("/orders", "/services/bestmixer/order", "/services/whir/order", "/services/xmrto/order"),
     *("/glass",),
     *("/docs", "/docs?q=signature", "/docs/api-btcmix", "/docs/architecture"),
+    *("/services", "/services/bestmixer", "/ledger", "/ledger/3"),
     *("/chains", "/chains/btc", "/chains/btc/block/250", "/search?q=1"),
     *("/console", "/console/xmrto", "/console/bestmixer", "/console/whir/createTransaction"),
     *("/console/requests", "/console/lab", "/console/webhooks"),

@@ -23,6 +23,7 @@ PAGES = [
     *("/", "/glass"),
     *("/orders", "/services/bestmixer/order", "/services/whir/order", "/services/xmrto/order"),
     *("/docs", "/docs/api-btcmix"),
+    *("/services", "/services/bestmixer", "/ledger", "/ledger/3"),
     *("/chains", "/chains/btc", "/chains/btc/block/250", "/search?q=1"),
     *(
         "/console",

@@ -5,15 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
 from glasstumbler import log
 from glasstumbler.chains.base import Chain
 from glasstumbler.errors import ChainError, GlassTumblerError, StoreError
+from glasstumbler.explorer import tally
 from glasstumbler.explorer.chain_index import ChainIndex, Owners
 from glasstumbler.explorer.file import CacheFile
 from glasstumbler.explorer.look import Look
+from glasstumbler.explorer.tally import Turnover
 from glasstumbler.explorer.waiting import Waiting
 from glasstumbler.store.base import Store
 
@@ -36,6 +39,7 @@ class Explorer:
         self._opening, self._writing = threading.Lock(), threading.Lock()
         self._file: CacheFile | None = None
         self._stopping = threading.Event()
+        self._tasks = {coin: partial(self._take_in, coin) for coin in chains} | {"entries": self._count}
         self._thread = threading.Thread(target=self._follow, name="explorer", daemon=True)
 
     @contextmanager
@@ -45,6 +49,18 @@ class Explorer:
         self._catch_up(coin)
         with file.reading() as db:
             yield Look(db, coin)
+
+    @contextmanager
+    def turnover(self) -> Iterator[Turnover]:
+        """What the services turned over, up to entry `Turnover.last`."""
+        file = self._ready()
+        if self._writing.acquire(timeout=_PATIENCE_SECONDS):
+            try:
+                self._count(_PATIENCE_SECONDS)
+            finally:
+                self._writing.release()
+        with file.reading() as db:
+            yield Turnover(db)
 
     def close(self) -> None:
         """Harmless if nobody has looked."""
@@ -77,15 +93,15 @@ class Explorer:
     def _follow(self) -> None:
         while not self._stopping.is_set():
             pause = _IDLE_SECONDS
-            for coin in self._chains:
+            for name, work in self._tasks.items():
                 try:
                     with self._writing:
-                        if self._take_in(coin, _PIECE_SECONDS):
+                        if work(_PIECE_SECONDS):
                             pause = _BREATH_SECONDS
                 except GlassTumblerError as error:
-                    log.info("the explorer waits", coin=coin, reason=str(error))
+                    log.info("the explorer waits", what=name, reason=str(error))
                 except Exception:
-                    log.exception("the explorer did not follow; it is tried again", coin=coin)
+                    log.exception("the explorer did not follow; it is tried again", what=name)
                     pause = _AFTER_FAILURE_SECONDS
                 if self._stopping.is_set():
                     return
@@ -102,6 +118,26 @@ class Explorer:
             return db is None or follow(
                 ChainIndex(db, coin, chain.format.one_to_one, self._owners(coin)), chain, seconds
             )
+
+    def _count(self, seconds: float) -> bool:
+        """Entries of the record for so long at most; whether there may be more."""
+        file, end = self._file, monotonic() + seconds
+        assert file is not None
+        with file.reading() as db:
+            after = tally.stands(db)
+        if self._store.read(lambda records: records.head()) == after:
+            return False
+        with file.writing() as db:
+            while db is not None and monotonic() < end:
+                after = tally.stands(db)
+                piece = self._store.read(partial(tally.read, after=after))
+                if not piece.fits:
+                    tally.forget(db)
+                elif piece.entries:
+                    tally.take(db, piece)
+                else:
+                    return False
+        return True
 
     def _owners(self, coin: str) -> Owners:
         def owners(keys: Collection[bytes]) -> dict[bytes, str]:

@@ -12,7 +12,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from glasstumbler.engine.ledger import Entry, read
+from glasstumbler.engine.ledger import GENESIS_HASH, Entry, read
+from glasstumbler.engine.ledger import link as recomputed
 from glasstumbler.engine.order import Order
 from glasstumbler.store.records import Records
 
@@ -27,6 +28,18 @@ class Numbered(NamedTuple):
     number: int
     entry: Entry
     hash: bytes
+
+
+class Linked(NamedTuple):
+    """`recomputed` is the hash that the entry's bytes and the entry before it give."""
+
+    numbered: Numbered
+    previous: bytes
+    recomputed: bytes
+
+    @property
+    def holds(self) -> bool:
+        return self.recomputed == self.numbered.hash
 
 
 def orders(
@@ -54,6 +67,17 @@ def entries(
 
 def entry(records: Records, number: int) -> Numbered | None:
     return next((each for each in entries(records, before=number + 1, limit=1) if each.number == number), None)
+
+
+def linked(records: Records, number: int) -> Linked | None:
+    """An entry with its place in the chain of hashes, recomputed. None if there is no such entry."""
+    sql = "SELECT number, body, hash FROM entry WHERE number >= ? AND number <= ? ORDER BY number"
+    rows = {int(at): (bytes(body), bytes(link)) for at, body, link in records.rows(sql, (number - 1, number))}
+    if number not in rows:
+        return None
+    body, link = rows[number]
+    previous = rows[number - 1][1] if number - 1 in rows else GENESIS_HASH
+    return Linked(Numbered(number, read(body), link), previous, recomputed(previous, number, body))
 
 
 def orders_named(records: Records, start: str, limit: int = 10) -> list[Order]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from glasstumbler.web.pages import chains, console, glass, home, reader, search
+from glasstumbler.web.pages import chains, console, glass, home, ledger, reader, search, services
 from glasstumbler.web.pages.orders import section as orders
 from glasstumbler.web.pages.site import Site
 
-_SECTIONS = (home, orders, glass, chains, search, console, reader)
+_SECTIONS = (home, services, orders, glass, chains, search, ledger, console, reader)
 
 
 def routes(site: Site) -> list[BaseRoute]:
