@@ -1,0 +1,48 @@
+"""The drawings are those that scripts/drawings.py draws, and say what is so."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.test_rooms import FLOORS
+
+ROOT = Path(__file__).parents[2]
+PICTURES = ROOT / "docs" / "pictures"
+MOST_BYTES = 200_000
+
+
+def _drawings() -> ModuleType:
+    spec = spec_from_file_location("drawings", ROOT / "scripts" / "drawings.py")
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+DRAWINGS = _drawings()
+
+
+@pytest.mark.parametrize("name", DRAWINGS.DRAWINGS)
+def test_a_drawing_is_as_drawn(name: str) -> None:
+    drawn = DRAWINGS.DRAWINGS[name]()
+    assert (PICTURES / name).read_text() == drawn, "run: python scripts/drawings.py"
+    assert ElementTree.fromstring(drawn).tag.endswith("svg")
+
+
+def test_the_rooms_are_drawn_in_their_order() -> None:
+    rows = [[re.split("[/_]", room)[0] for room in re.split(", ", names)] for names, _ in DRAWINGS.ROOMS]
+    heights = [max(FLOORS[room] for room in row) for row in rows]
+    assert heights == sorted(heights, reverse=True)
+
+
+def test_no_picture_is_heavy_or_unused() -> None:
+    text = "".join(path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+    for picture in PICTURES.iterdir():
+        assert picture.stat().st_size <= MOST_BYTES, picture.name
+        assert f"pictures/{picture.name}" in text, picture.name
