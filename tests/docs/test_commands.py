@@ -18,6 +18,7 @@ ELSEWHERE = {
     "researchers": "tests/docs/test_guides.py",
     "tutorial": "tests/lab/test_tutorial.py",
     "client": "tests/client/test_guide.py",
+    "integrators": "tests/web/test_integrators.py",
 }
 """Pages that a test of their own reads from beginning to end."""
 
