@@ -33,6 +33,8 @@ NOT_RUN = {
     "operations": {
         "createdb": _POSTGRES,
         "postgresql://USER@HOST": _POSTGRES,
+        "python -m build": "brings every dependency anew; a test of its own builds the wheel and installs it",
+        "docker": "needs a container engine, which no machine of these tests has",
     },
     "scale": {"pip install": "brings Spark, hundreds of megabytes; tests/lab/test_spark.py scores on it"},
     "scores": {"my_module": "takes minutes; tests/lab/test_score.py does it", "class Nearest": "the same"},
