@@ -350,3 +350,26 @@ _MISSING: Final = {
     "rejected": "Nothing moved: the order was refused.",
     "failed": "A payout could not be sent, so this order stays incomplete.",
 }
+
+
+# -- what others see --------------------------------------------------------------------------------------------------
+
+
+def observed(truth: Truth) -> list[str]:
+    """What the chains show of it to anybody, without the record. A sentence for each output."""
+    seen = [_seen(deposit, truth["deposit_address"]) for deposit in truth["deposits"] if deposit["state"] != "gone"]
+    return seen + [_seen(payout, payout["address"]) for payout in truth["payouts"] if payout["outpoint"] is not None]
+
+
+def _seen(output: Mapping[str, Any], address: str) -> str:
+    txid, _, place = output["outpoint"].rpartition(":")
+    if txid == "lightning":
+        return "A Lightning payment: nothing on any chain. Only those whose channels it went through saw it pass."
+    block = f"in block {output['height']:,}" if output["height"] is not None else "in no block yet"
+    if output["coin"] in _HIDDEN:
+        return f"On the chain of {ticker(output['coin'])}, transaction {txid} {block}; it hides amount and address."
+    paid = f"output {place} pays {amount(output)} to {address}"
+    return f"On the chain of {ticker(output['coin'])}, transaction {txid} {block}: {paid}."
+
+
+_HIDDEN: Final = ("xmr",)
