@@ -76,8 +76,8 @@ def beneficial(truth: Truth) -> Graph:
     order = Node(
         key="order",
         kind="order",
-        title=f"Order {name(truth['order'])}",
-        note=plural(len(truth["payouts"]), "payout"),
+        title=name(truth["order"]),
+        note=f"order, {plural(len(truth['payouts']), 'payout')}",
         said=f"Order {truth['order']}: {truth['state']}, {plural(len(truth['payouts']), 'payout')}",
         path=("orders", truth["service"], truth["order"]),
         first=True,
