@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal, NamedTuple
@@ -25,7 +25,7 @@ from glasstumbler.lab.methods.page import TASKS
 from glasstumbler.lab.methods.registry import METHODS
 from glasstumbler.lab.scoring import handing
 from glasstumbler.lab.scoring.checked import checked
-from glasstumbler.lab.scoring.crew import GIB, Limits, Worker
+from glasstumbler.lab.scoring.crew import GIB, Limits, Part, Worker
 from glasstumbler.lab.tasks import Dataset
 
 Verdict = Literal["right", "partly", "wrong", "silent", "not asked"]
@@ -95,10 +95,12 @@ def ask(folder: Path, service: str, order_id: str, tell: Callable[[str, int, int
     asked = [name for name in METHODS if not _why_not(name, case)]
     found: dict[str, Answer] = {}
     split = tasks.untaught(case.dataset)
-    with (
-        TemporaryDirectory(prefix="glasstumbler-asking-") as scratch,
-        closing(Worker((folder / "observer").resolve(), Path(scratch).resolve(), LIMITS)) as worker,
-    ):
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(TemporaryDirectory(prefix="glasstumbler-asking-"))).resolve()
+        part, room = Part((folder / "observer").resolve(), scratch / "laid"), scratch / "room"
+        room.mkdir()
+        case.dataset.public = case.dataset.public.lay(part.laid)
+        worker = stack.enter_context(closing(Worker(part, room, LIMITS)))
         for done, name in enumerate(asked):
             tell(name, done, len(asked))
             task = METHODS[name].task
