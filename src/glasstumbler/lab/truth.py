@@ -10,7 +10,7 @@ After a custodial mix the two disagree, and a method that follows coins finds cu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from glasstumbler.engine import ledger, plan
 from glasstumbler.engine.desk import Deposit
 from glasstumbler.engine.order import Order, PlannedOutput
 from glasstumbler.engine.payment import Payment, PaymentState
-from glasstumbler.lab.custody import MOST_HOPS, Book, Hop, Source, walk
+from glasstumbler.lab.custody import MOST_HOPS, Book, Hop, Source, Walk, walk
 from glasstumbler.money import text
 from glasstumbler.store.records import Records
 
@@ -198,7 +198,14 @@ def _passed(order: Order, payment: Payment) -> int:
 
 def _walked(book: Book, order: Order, payment: Payment) -> tuple[int | None, bool]:
     """See Link: hops, truncated."""
-    walked = walk(book, payment)
+    return _met({payment.number: walk(book, payment)}, order, payment)
+
+
+def _met(walks: Mapping[int, Walk], order: Order, payment: Payment) -> tuple[int | None, bool]:
+    """A Lightning payment has no walk."""
+    walked = walks.get(payment.number)
+    if walked is None:
+        return None, False
     own = (level for source, level in walked.origins.items() if source.order == order.number)
     return min(own, default=None), walked.truncated
 
@@ -211,8 +218,14 @@ def order_truth(records: Records, order: Order) -> dict[str, Any]:
     book = Book(records)
     deposits = book.deposits(order)
     divided = shares(order, deposits)
-    found = {link.output: link for link in order_links(book, order)}
     payments = dict(_payments(book, order))
+    walks = {
+        payment.number: walk(book, payment)
+        for payment in payments.values()
+        if payment.state in _ON_NETWORK and payment.coin != LIGHTNING
+    }
+    met = partial(_met, walks)
+    found = {link.output: link for link in order_links(book, order, met, divided)}
     return {
         "service": order.service,
         "order": order.id,
@@ -224,7 +237,7 @@ def order_truth(records: Records, order: Order) -> dict[str, Any]:
         "fee": _money(sum(divided.fees), order.coin),
         "excess": _money(divided.excess, order.coin),
         "payouts": [
-            _payout(book, order, output, found.get(index), payments.get(index))
+            _payout(book, order, output, found.get(index), payments.get(index), walks)
             for index, output in enumerate(order.outputs)
         ],
     }
@@ -257,7 +270,12 @@ def _spent_in(book: Book, order: Order, deposit: Deposit) -> dict[str, Any] | No
 
 
 def _payout(
-    book: Book, order: Order, output: PlannedOutput, link: Link | None, payment: Payment | None
+    book: Book,
+    order: Order,
+    output: PlannedOutput,
+    link: Link | None,
+    payment: Payment | None,
+    walks: Mapping[int, Walk],
 ) -> dict[str, Any]:
     planned = {
         "address": output.address,
@@ -277,19 +295,18 @@ def _payout(
             {"deposit": outpoint(order.coin, part.txid, part.vout), **_money(part.amount, link.coin)}
             for part in link.parts
         ],
-        "custody": _custody(book, payment, link),
+        "custody": _custody(book, payment, link, walks.get(payment.number)),
     }
 
 
-def _custody(book: Book, payment: Payment, link: Link) -> dict[str, Any]:
-    if payment.coin == LIGHTNING:
+def _custody(book: Book, payment: Payment, link: Link, walked: Walk | None) -> dict[str, Any]:
+    if walked is None:
         return {
             "kind": "channel",
             "note": "paid from the service's Lightning channels: no coin on a chain moved",
             "hops_between": None,
             "truncated": False,
         }
-    walked = walk(book, payment)
     return {
         "kind": "chain",
         "hops": [_hop(book, payment.coin, hop) for hop in walked.hops],
