@@ -11,6 +11,7 @@ import re
 import statistics
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ ROUNDS, GOAL_MS = 40, 200
 _PATIENCE_SECONDS = 3600
 
 
-def run() -> dict[str, Any]:
+def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
     folder = Path(FOLDER) if FOLDER else machine.disk() / f"pages-{ORDERS}"
     if not FOLDER and not (folder / "finished").exists():
         make(folder, ORDERS)
@@ -103,7 +104,7 @@ def _pages(client: httpx.Client) -> dict[str, str]:
         "transaction, 500 outputs": f"/chains/btc/tx/{_first_spent(client, transaction)}",
         "address, once paid": addresses[0],
         "address, often paid": addresses[1],
-        "search, an order": "/search?q=A",
+        "search, an order": "/search?q=AB",
         "search, a transaction": f"/search?q={txids[-1]}",
         "ledger": "/ledger",
         "ledger, half way": f"/ledger?before={entries // 2}&service=btcmix",
