@@ -13,7 +13,20 @@ from glasstumbler.cli import GARBAGE
 _LAB = ("lab_cluster", "lab_taint", "lab_link", "lab_score", "lab_signed", "lab_generate", "lab_spark")
 _LONG = ("soak", "lab_growth", "pages")
 """Run only when named; what follows the name is theirs."""
-PARTS = ("create", "order", "block", "seen", "store", "workers", "audit", "start", "nodes", "real", *_LAB)
+PARTS = (
+    "create",
+    "order",
+    "block",
+    "seen",
+    "store",
+    "workers",
+    "audit",
+    "start",
+    "nodes",
+    "real",
+    "pages_paint",
+    *_LAB,
+)
 
 
 def main() -> None:
