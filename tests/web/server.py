@@ -50,7 +50,8 @@ class Lab:
     ) -> None:
         self.folder = folder
         self.errors = folder.with_name(folder.name + ".stderr")
-        arguments = [*COMMAND, "serve", "--data", str(folder), "--port", "0", "--block-interval", "0", *options]
+        port = () if "--port" in options else ("--port", "0")
+        arguments = [*COMMAND, "serve", "--data", str(folder), *port, "--block-interval", "0", *options]
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=errors, env=environment(extra))
         self.urls: dict[str, str] = {}

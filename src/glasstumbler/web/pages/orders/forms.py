@@ -229,6 +229,8 @@ def sent(slug: str, items: Iterable[tuple[str, str]]) -> Form:
 
 def added(form: Form, chosen: Way) -> Form:
     """With one output more, like the last at first, and shares in equal parts."""
+    if not chosen.rows:
+        return form
     blank = {**(form.rows[-1] if form.rows else chosen.rows[-1]), "address": ""}
     return shared(form._replace(rows=[*form.rows, blank]))
 

@@ -17,6 +17,7 @@ from glasstumbler.web.pages.words import money, ticker
 
 HOUR: Final = 3600
 DEPTH_MOST: Final = 6
+_DEPTHS: Final = {str(depth): depth for depth in range(1, DEPTH_MOST + 1)}
 _REMEMBERED: Final = 512
 
 
@@ -81,9 +82,9 @@ class Hands:
         return "An hour has passed in the laboratory."
 
     async def _reorganise(self, order: Order, depth: str) -> str:
-        if not depth.isdecimal() or not 1 <= len(depth) <= 2 or not 1 <= int(depth) <= DEPTH_MOST:
+        if depth not in _DEPTHS:
             raise OutOfBounds(f"a reorganisation goes from 1 to {DEPTH_MOST} blocks deep")
-        chain, blocks = self._chain(order.coin), int(depth)
+        chain, blocks = self._chain(order.coin), _DEPTHS[depth]
 
         def hand() -> int:
             if blocks >= chain.tip()[0]:
