@@ -63,8 +63,15 @@ def browse(chromium: Browser, lab: Lab) -> Iterator[Open]:
     assert not wrong
 
 
+_NO_FAULT = (
+    "Failed to load resource",  # a status; tests look at those
+    "htmx:sendAbort",  # a form was sent while it was still being checked ...
+    "htmx:afterRequest",  # ... which htmx says twice
+)
+
+
 def _hear(said: ConsoleMessage, wrong: list[str]) -> None:
-    if said.type == "error" and "Failed to load resource" not in said.text:  # that is a status; tests look at those
+    if said.type == "error" and not any(known in said.text for known in _NO_FAULT):
         wrong.append(said.text)
 
 
