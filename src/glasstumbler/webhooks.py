@@ -20,10 +20,9 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 from time import perf_counter
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-import httpx
 import msgspec
 
 from glasstumbler import __version__, log, story
@@ -33,6 +32,9 @@ from glasstumbler.errors import GlassTumblerError, Malformed, OutOfBounds, Unkno
 from glasstumbler.house import House
 from glasstumbler.store.records import Records
 from glasstumbler.webhook_book import LIVE, Book, Delivery, Endpoint
+
+if TYPE_CHECKING:
+    import httpx
 
 TYPES: Final = {
     "opened": "order.opened",
@@ -143,25 +145,25 @@ class Webhooks:
         asyncio.run(self._send_again_and_again())
 
     async def _send_again_and_again(self) -> None:
-        async with _client() as client:
-            while not self._stopping.is_set():
-                pause = _IDLE_SECONDS
-                try:
-                    await self._round(client)
-                except GlassTumblerError as error:  # the record, or the book, may come back
-                    log.warning("webhooks wait", reason=str(error))
-                    pause = _AFTER_FAILURE_SECONDS
-                except Exception:
-                    log.exception("webhooks wait")
-                    pause = _AFTER_FAILURE_SECONDS
-                await asyncio.sleep(pause)
+        while not self._stopping.is_set():
+            pause = _IDLE_SECONDS
+            try:
+                await self._round()
+            except GlassTumblerError as error:  # the record, or the book, may come back
+                log.warning("webhooks wait", reason=str(error))
+                pause = _AFTER_FAILURE_SECONDS
+            except Exception:
+                log.exception("webhooks wait")
+                pause = _AFTER_FAILURE_SECONDS
+            await asyncio.sleep(pause)
 
-    async def _round(self, client: httpx.AsyncClient) -> None:
+    async def _round(self) -> None:
         if not self._due():
             return
         with self._house.store.hold(_TASK) as mine:
             if mine:  # looked at anew: another process may just have told them
-                await asyncio.gather(*(self._tell(client, endpoint) for endpoint in self._due()))
+                async with _client() as client:
+                    await asyncio.gather(*(self._tell(client, endpoint) for endpoint in self._due()))
 
     def _due(self) -> list[Endpoint]:
         now = time.time()
@@ -199,6 +201,8 @@ class Webhooks:
             log.warning("a webhook endpoint is given up", endpoint=endpoint.id, reason=done.why)
 
     async def _post(self, client: httpx.AsyncClient, endpoint: Endpoint, message: Message, attempt: int) -> Delivery:
+        import httpx
+
         began, at, status, why = perf_counter(), time.time(), None, ""
         try:
             async with asyncio.timeout(SECONDS):
@@ -224,6 +228,8 @@ def arrived(done: Delivery) -> bool:
 
 def _client() -> httpx.AsyncClient:
     """No proxy of the environment's, no redirect, a connection for each delivery."""
+    import httpx  # only who has an endpoint waits for it
+
     limits = httpx.Limits(max_keepalive_connections=0)
     return httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=SECONDS, limits=limits)
 

@@ -24,6 +24,8 @@ _PIECE_SECONDS = 0.2
 """That one writing transaction goes on for."""
 _PATIENCE_SECONDS = 0.1
 """That a look waits for what is not taken in yet."""
+_FIRST_SECONDS = 1.5
+"""That the first look of all waits: what a small laboratory has is then there at once."""
 _IDLE_SECONDS = 0.25
 _BREATH_SECONDS = 0.02
 """Between two pieces: requests come first."""
@@ -79,8 +81,16 @@ class Explorer:
                 raise StoreError("the laboratory is stopping")
             if self._file is None:
                 self._file = CacheFile(self._folder, self._owner)
+                self._begin()
                 self._thread.start()
             return self._file
+
+    def _begin(self) -> None:
+        end = monotonic() + _FIRST_SECONDS
+        for work in self._tasks.values():
+            with suppress(GlassTumblerError):  # the thread tries again, and says so
+                while monotonic() < end and work(_PIECE_SECONDS):
+                    pass
 
     def _catch_up(self, coin: str) -> None:
         if self._writing.acquire(timeout=_PATIENCE_SECONDS):

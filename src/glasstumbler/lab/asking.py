@@ -1,5 +1,5 @@
-"""What the published methods say of one order: each is asked behind the same wall as in `glasstumbler score`, and only
-here is its answer held beside the truth.
+"""What the published methods say of one order: each is asked in a process of its own, as by `glasstumbler score`,
+and only here is its answer held beside the truth.
 
 The pages run `main` in a process of its own, so that a server never loads what methods need. It prints a line of
 JSON before each method is asked (`at`, `done`, `of`), and at the end one with all `answers`, or what is `wrong`.

@@ -10,9 +10,7 @@ import shlex
 from base64 import b64encode
 from collections.abc import Mapping
 from time import perf_counter
-from typing import Any, Final, NamedTuple
-
-import httpx
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from glasstumbler.dialects import php, wire
 from glasstumbler.engine import letter
@@ -21,6 +19,9 @@ from glasstumbler.vault import Vault, key_row
 from glasstumbler.web.pages.contracts import Operation
 from glasstumbler.web.pages.filled import target
 from glasstumbler.web.pages.written import pretty
+
+if TYPE_CHECKING:
+    import httpx
 
 _JSON: Final = ("content-type", "application/json")
 _PICTURE_MOST: Final = 64 * 1024
@@ -81,6 +82,8 @@ def curl(hub: str, out: Outgoing) -> str:
 
 async def send(app: Any, hub: str, peer: str, out: Outgoing) -> tuple[httpx.Response, float]:
     """The answer, and how many milliseconds it took."""
+    import httpx  # only who sends something waits for it
+
     transport = httpx.ASGITransport(app=app, client=(peer, 0))
     began = perf_counter()
     async with httpx.AsyncClient(transport=transport, base_url=hub, follow_redirects=False, trust_env=False) as client:

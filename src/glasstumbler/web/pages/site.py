@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 from time import perf_counter
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import parse_qsl, quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -24,6 +23,9 @@ from glasstumbler.web.lab_api import LabApi, status_of, whole_body
 from glasstumbler.web.pages import access, words
 from glasstumbler.web.pages.static import Static
 from glasstumbler.web.safety import PLAIN
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 T = TypeVar("T")
 Act = Callable[[Request], Awaitable[Response]]
@@ -52,15 +54,21 @@ class Site:
         """Set when the servers stop: whatever streams ends."""
         self.explorer = Explorer(house.folder, house.vault.fingerprint, house.chains, house.store)
         self._pool = ThreadPoolExecutor(_THREADS, "pages")
-        self._templates = Environment(
+
+    @cached_property
+    def _templates(self) -> Environment:
+        from jinja2 import Environment, PackageLoader, StrictUndefined  # only who looks at a page waits for it
+
+        made = Environment(
             loader=PackageLoader("glasstumbler.web.pages"),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters |= words.FILTERS
-        self._templates.globals |= {"asset": self.static.url, "about": ABOUT, "version": __version__, "path": path}
+        made.filters |= words.FILTERS
+        made.globals |= {"asset": self.static.url, "about": ABOUT, "version": __version__, "path": path}
+        return made
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
