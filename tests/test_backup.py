@@ -17,8 +17,11 @@ import pytest
 
 from glasstumbler.audit import audit
 from glasstumbler.backup import back_up, restore
+from glasstumbler.clock import VirtualClock
 from glasstumbler.engine.order import State
 from glasstumbler.errors import StoreError
+from glasstumbler.house import House
+from glasstumbler.vault import Vault
 from tests.laboratory import Laboratory
 from tests.postgres import Server
 
@@ -91,6 +94,20 @@ def test_the_manifest_names_the_last_entry(lived_in: Path, whole: Path) -> None:
     manifest = json.loads((whole / "manifest.json").read_text())
     report = audit(lived_in)
     assert manifest["head"] == [report.entries, report.head]
+
+
+def test_a_chain_without_a_block_of_its_own_is_backed_up(tmp_path: Path) -> None:
+    """A laboratory that has just begun: nobody has mined Monero yet."""
+    folder = tmp_path / "new"
+    folder.mkdir()
+    write_secret(folder)
+    house = House(folder, Vault(SECRET), VirtualClock(), tables={"lab": {"chains": ["btc", "xmr"]}})
+    house.start()
+    assert house.chains["xmr"].tip()[0] == 0
+    back_up(folder, tmp_path / "copy")
+    house.close()
+    restore(tmp_path / "copy", tmp_path / "again")
+    assert audit(tmp_path / "again").clean
 
 
 def test_a_restored_folder_goes_on(backup: Path, tmp_path: Path) -> None:

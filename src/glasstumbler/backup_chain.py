@@ -42,9 +42,9 @@ def cut_back(path: Path, coin: str, records: Records) -> None:
 
 
 def _branch(log: BlockLog, height: int, block_hash: str) -> list[LoggedBlock]:
-    """The blocks up to this one that are not active, and at least this one."""
+    """The blocks up to this one that are not active, and at least this one. Below the first block is none."""
     branch: list[LoggedBlock] = []
-    while not branch or log.hash_at(height) != block_hash:
+    while not branch or (height >= 0 and log.hash_at(height) != block_hash):
         found = log.find(block_hash)
         if found is None:
             raise StoreError(f"the chain's copy lacks block {block_hash}, with which the record ends")

@@ -99,7 +99,6 @@ def test_the_commands_of_a_page(name: str, tmp_path: Path, request: pytest.Fixtu
     if "DATASET" in whole:
         (tmp_path / "DATASET").symlink_to(request.getfixturevalue("dataset"))
     if lab:
-        lab.lab("chains/xmr/mine", blocks=1)
         for name_of_it in ("FOLDER", "glasstumbler-data"):
             (tmp_path / name_of_it).symlink_to(lab.folder)
     for block in ours:

@@ -31,7 +31,7 @@ from glasstumbler.lab.fast import parts, shard
 from glasstumbler.lab.fast.run import simulate as simulate_fast
 from glasstumbler.lab.population import population
 from glasstumbler.lab.public import Public
-from glasstumbler.lab.scenario import Scenario, read
+from glasstumbler.lab.scenario import Scenario, load, read
 from glasstumbler.lab.simulate import open_economies, open_house, simulate
 from glasstumbler.lab.tasks import Dataset
 from glasstumbler.store.records import Records
@@ -389,6 +389,12 @@ def test_services_without_orders_have_their_first_coins_only(tmp_path: Path) -> 
     wallets = table(tmp_path, "answers/wallet_truth").filter(pl.col("service") != "whir")
     assert set(wallets["branch"]) == {"float"} and wallets["service"].n_unique() == 4
     assert not (tmp_path / "answers" / "owner.parquet").exists()
+
+
+def test_the_faucet_has_enough_for_first_coins_that_take_several_of_its_own(tmp_path: Path) -> None:
+    """One large float takes several coins, which the first ones of many people were meant to come from."""
+    simulate_fast("swaps", load("swaps"), 400, 1, tmp_path)
+    assert table(tmp_path, "answers/order").height == 400
 
 
 # -- what cannot be ---------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from glasstumbler.lab.fast import people as places
 from glasstumbler.lab.fast.chains import COINBASE, Gathered, Put, Txs, in_order, with_txids
 from glasstumbler.lab.fast.flows import Flow, deposits, first_keys, first_names, payouts
 from glasstumbler.lab.fast.left import NONE, Side
-from glasstumbler.lab.fast.purses import Purses
+from glasstumbler.lab.fast.purses import FaucetEmptyError, Purses
 from glasstumbler.lab.fast.shard import BEFORE
 from glasstumbler.lab.population import Ints, Population, customers
 from glasstumbler.lab.scenario import Scenario
@@ -29,10 +29,30 @@ _FLOATS, _GRANTS = BEFORE - 1, BEFORE
 _GRANTED: Final = 500
 """Outputs in one transaction of the faucet."""
 _SPARE: Final = 10**8
+_MOST_DOUBLED: Final = 8
+
+
+def put_together(
+    coin: str, scenario: Scenario, people: Population, seed: int, sides: Mapping[str, Side], blocks: int
+) -> tuple[Putting, Put]:
+    """`blocks`: how many come behind the first ones. Where payments that take several of the faucet's coins leave it
+    with too few for a block, everything is put together again with twice as many."""
+    for doubled in range(_MOST_DOUBLED):
+        putting = Putting(coin, scenario, people, seed, sides, 2**doubled)
+        try:
+            return putting, putting.put(blocks)
+        except FaucetEmptyError:
+            continue
+    raise RecordError(None, f"the faucet of {coin} cannot pay for this scenario; fewer orders in a day would do")
 
 
 class Putting:
-    def __init__(self, coin: str, scenario: Scenario, people: Population, seed: int, sides: Mapping[str, Side]) -> None:
+    """`times`: by which the faucet has more than its payments add up to."""
+
+    def __init__(
+        self, coin: str, scenario: Scenario, people: Population, seed: int, sides: Mapping[str, Side], times: int
+    ) -> None:
+        self._times = times
         self._coin, self._people, self._seed, self._sides = coin, people, seed, sides
         self._lives, self._seconds = coin in scenario.economy.coins, scenario.block_seconds
         guests = customers(scenario, len(people)) if self._lives else 0
@@ -113,6 +133,7 @@ class Putting:
         largest = max(int(each.sum()) for each in (granted[:_GRANTED], granted[-_GRANTED:], floats))
         needed = int(incoming.amount.sum()) + int(granted.sum()) + int(floats.sum())
         each = max(2 * needed // at_once, largest // 20, int(incoming.amount.max(initial=0))) + _SPARE
+        at_once *= self._times
         faucet = np.full(at_once, self.economy.faucet, np.int64)
         address = np.full(at_once, int(self.economy.fresh(faucet[:1])[0]), np.int64)
         amount = np.full(at_once, each, np.int64)

@@ -33,7 +33,7 @@ from glasstumbler.house import policies_of
 from glasstumbler.lab import card, dataset, schemas
 from glasstumbler.lab.fast import left, others, parts, shown
 from glasstumbler.lab.fast.chains import Put, conserve
-from glasstumbler.lab.fast.coins import Putting, check_wallet
+from glasstumbler.lab.fast.coins import check_wallet, put_together
 from glasstumbler.lab.fast.key import Key
 from glasstumbler.lab.fast.shard import BEFORE
 from glasstumbler.lab.fast.shown import Seen
@@ -131,8 +131,7 @@ class _Dataset:
         lives, roles = 0, np.zeros(0, np.int64)
         checked: Callable[[str, str, left.Side, Put], None] = check_wallet
         if coin in FORMATS:
-            putting = Putting(coin, scenario, self._people, self._seed, sides)
-            put = putting.put(self._blocks)
+            putting, put = put_together(coin, scenario, self._people, self._seed, sides, self._blocks)
             if coin in scenario.economy.coins:
                 lives, roles = putting.economy.faucet, putting.economy.roles()
         elif coin == "eth":
