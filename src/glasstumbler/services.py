@@ -193,7 +193,7 @@ class About(NamedTuple):
 
 ABOUT: dict[str, About] = {
     "bestmixer": About("BestMixer-style", "A mixer for four coins: you choose the fee, each output's share and delay."),
-    "btcmix": About("BtcMix", "A mixer with a key and signed replies; exact amounts, or equal parts of what comes in."),
+    "btcmix": About("BtcMix", "A mixer with a key and signed replies: exact amounts, and one delay for all."),
     "coinjoin": About("CoinJoin", "The same family of API, with its own field types and its own way to choose coins."),
     "whir": About("whir", "The same family again, with a fee of three percent and coins chosen at random."),
     "xmrto": About("XMR.to", "A swap: Monero comes in, bitcoin goes out, on chain or by Lightning."),
