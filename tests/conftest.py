@@ -22,6 +22,15 @@ settings.register_profile("search", max_examples=1000, deadline=None, suppress_h
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
+_DEPTH = sys.getrecursionlimit()
+
+
+def pytest_runtest_setup() -> None:
+    """A library that some tests judge by (py_ecc) raises Python's limit for its whole process, and then what is nested
+    too deeply ends that process."""
+    sys.setrecursionlimit(_DEPTH)
+
+
 @pytest.fixture(autouse=True)
 def log_as_it_was() -> Iterator[None]:
     """A command that ran inside a test has set the log up for its own process."""

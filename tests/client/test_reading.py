@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from importlib import resources
@@ -25,6 +27,7 @@ from glasstumbler.client import (
     SwapV3Calls,
     Untrusted,
     WrongOrder,
+    reading,
 )
 from glasstumbler.client.reading import text
 
@@ -297,3 +300,24 @@ def test_errors_are_one_tree() -> None:
     assert [
         kind.__name__ for kind in kinds if f" {kind.__name__} " not in f"{errors.__doc__} ".replace("\n", " ")
     ] == []
+
+
+def test_deep_nesting_is_no_reply_where_python_has_no_limit_either() -> None:
+    """Some libraries raise the limit for the whole process (py_ecc does); the stack would end before it."""
+    code = """
+import sys
+from glasstumbler.client import BadReply, LabCalls, Reply
+sys.setrecursionlimit(10**6)
+for body in (b"[" * 10**6, b'{"a":' * 10**6, b'"[[' + b'\\\\"' * 10**5 + b'",' + b"[" * 10**6):
+    try:
+        LabCalls().chains().read(Reply(200, {}, body))
+    except BadReply:
+        print("refused")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "refused\n" * 3)
+
+
+def test_brackets_in_texts_are_not_nesting() -> None:
+    assert reading.decoded(reply(b'{"a": "' + b"[{" * 500 + b'\\"["}')) == {"a": "[{" * 500 + '"['}
+    assert reading.decoded(reply(b"[" + b"[]," * 500 + b"[]]")) == [[]] * 501

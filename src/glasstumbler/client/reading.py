@@ -20,6 +20,9 @@ Amount = Decimal | str | int
 """Whole coins: a Decimal, its text, or an integer. A float is refused: it holds no exact amount."""
 T = TypeVar("T")
 _JSON = (("content-type", "application/json"), ("accept", "application/json"))
+_DEEPEST = 100
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|$)|[\[\]{}]', re.DOTALL)
+_STEP = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
 _DIGITS = 40
 """More than any amount has; Decimal itself would take numbers that fill the memory when written out."""
 _FIELD = re.compile(r"([A-Za-z_]\w*(?:[.\[][^\s:]*)?): ")
@@ -70,8 +73,19 @@ def number(amount: Amount) -> msgspec.Raw:
 
 
 def decoded(reply: Reply) -> Any:
-    """The JSON, keys in their order, numbers with a point or an exponent as Decimal."""
+    """The JSON, keys in their order, numbers with a point or an exponent as Decimal. ValueError also where it is nested
+    deeper than any reply: a process may have raised Python's own limit, behind which the stack ends."""
+    if reply.body.count(b"[") + reply.body.count(b"{") > _DEEPEST and _depth(reply.body) > _DEEPEST:
+        raise ValueError("nested too deeply")
     return _DECODER.decode(reply.body)
+
+
+def _depth(raw: bytes) -> int:
+    deepest = depth = 0
+    for found in _TOKEN.finditer(raw):
+        depth += _STEP.get(found[0], 0)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def typed(value: Any, kind: type[T], strict: bool = True) -> T:
