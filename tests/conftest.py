@@ -46,6 +46,8 @@ def here(
     from glasstumbler.cli import main
 
     def act(*arguments: str | Path) -> tuple[int, str, str]:
+        # A command's own process never has pydantic, which cyclopts asks wherever it is loaded.
+        monkeypatch.delitem(sys.modules, "pydantic", raising=False)
         monkeypatch.setattr(sys, "argv", ["glasstumbler", *map(str, arguments)])
         capfd.readouterr()
         with pytest.raises(SystemExit) as ended:

@@ -25,8 +25,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """For a module only: while it lives, this thread has an event loop that runs, which no other test can do with."""
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed (make tools)")
     with sync_playwright() as playwright:
