@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import pytest
@@ -170,6 +171,20 @@ def test_a_walk_stops_at_its_limit_and_says_so(lab: Laboratory, monkeypatch: pyt
     assert len(payout["custody"]["hops"]) == 2
     assert payout["custody"]["truncated"] is True
     assert all_links(lab)[-1].truncated
+
+
+def test_who_is_in_a_hurry_looks_less_far_and_is_told_so(lab: Laboratory) -> None:
+    for units in (1_000_000, 4_000_000, 3 * SAT):
+        last = lab.bearer("btcmix", [units])
+        lab.fund(last)
+        lab.settle()
+    near, far = (
+        lab.house.store.read(partial(truth.order_truth, order=lab.now(last), most_hops=most))["payouts"][0]["custody"]
+        for most in (2, None)
+    )
+    assert (near["truncated"], near["most_hops"], len(near["hops"])) == (True, 2, 2)
+    assert (far["truncated"], far["most_hops"]) == (False, 1000)
+    assert far["hops"][:2] == near["hops"]
 
 
 def test_accounts_keep_their_sources_apart() -> None:

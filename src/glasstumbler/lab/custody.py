@@ -62,7 +62,9 @@ class Walk(NamedTuple):
     origins: dict[Source, int]
     """Each with the level at which it was first met."""
     truncated: bool
-    """True if MOST_HOPS was reached: origins further back are not named."""
+    """True if `most` was reached: origins further back are not named."""
+    most: int
+    """Transactions that it would look at."""
 
 
 class Book:
@@ -143,8 +145,10 @@ def _own_source(coin: Coin) -> list[Source]:
     return [Source(coin.origin.value, coin.coin, coin.txid, coin.vout, coin.amount, coin.order)]
 
 
-def walk(book: Book, payment: Payment) -> Walk:
-    """All custody behind a payment on chain. A Lightning payment has no coins: its custody is the channel."""
+def walk(book: Book, payment: Payment, most: int | None = None) -> Walk:
+    """All custody behind a payment on chain, within `most` transactions (by default MOST_HOPS). A Lightning payment has
+    no coins: its custody is the channel."""
+    most = MOST_HOPS if most is None else most
     hops: list[Hop] = []
     origins: dict[Source, int] = {}
     known = {payment.number}
@@ -152,8 +156,8 @@ def walk(book: Book, payment: Payment) -> Walk:
     while front:
         behind: list[Payment] = []
         for paid in front:
-            if len(hops) == MOST_HOPS:
-                return Walk(tuple(hops), origins, True)
+            if len(hops) == most:
+                return Walk(tuple(hops), origins, True, most)
             coins = [book.coin(number) for number in paid.coins]
             hops.append(_hop(book, level, paid, coins))
             for coin in coins:
@@ -164,7 +168,7 @@ def walk(book: Book, payment: Payment) -> Walk:
                         known.add(number)
                         behind.append(book.payment(number))
         front, level = behind, level + 1
-    return Walk(tuple(hops), origins, False)
+    return Walk(tuple(hops), origins, False, most)
 
 
 def _makers(coin: Coin) -> list[int]:

@@ -18,7 +18,7 @@ from glasstumbler.engine import ledger, plan
 from glasstumbler.engine.desk import Deposit
 from glasstumbler.engine.order import Order, PlannedOutput
 from glasstumbler.engine.payment import Payment, PaymentState
-from glasstumbler.lab.custody import MOST_HOPS, Book, Hop, Source, Walk, walk
+from glasstumbler.lab.custody import Book, Hop, Source, Walk, walk
 from glasstumbler.money import text
 from glasstumbler.store.records import Records
 
@@ -213,14 +213,15 @@ def _met(walks: Mapping[int, Walk], order: Order, payment: Payment) -> tuple[int
 # -- one order, for the lab API ---------------------------------------------------------------------------------------
 
 
-def order_truth(records: Records, order: Order) -> dict[str, Any]:
-    """Both truths of one order, ready for JSON: amounts as decimal strings with their coin, times in epoch seconds."""
+def order_truth(records: Records, order: Order, most_hops: int | None = None) -> dict[str, Any]:
+    """Both truths of one order, ready for JSON: amounts as decimal strings with their coin, times in epoch seconds.
+    `most_hops`: see custody.walk."""
     book = Book(records)
     deposits = book.deposits(order)
     divided = shares(order, deposits)
     payments = dict(_payments(book, order))
     walks = {
-        payment.number: walk(book, payment)
+        payment.number: walk(book, payment, most_hops)
         for payment in payments.values()
         if payment.state in _ON_NETWORK and payment.coin != LIGHTNING
     }
@@ -313,7 +314,7 @@ def _custody(book: Book, payment: Payment, link: Link, walked: Walk | None) -> d
         "origins": [_origin(book, source, level) for source, level in walked.origins.items()],
         "hops_between": link.hops,
         "truncated": walked.truncated,
-        "most_hops": MOST_HOPS,
+        "most_hops": walked.most,
         "excluded": [f"{txid}:{vout}" for txid, vout in payment.excluded],
     }
 

@@ -20,6 +20,8 @@ from glasstumbler.web.pages.said import Job, Said
 from glasstumbler.web.pages.site import Site, path
 
 _NEWEST: Final = 30
+_MOST_HOPS: Final = 200
+"""That the page looks back for each payout, so that it comes at once; the lab API's answer goes further."""
 BACK: Final = (3, 6, 9)
 """Columns of the coins' picture that may be asked for."""
 
@@ -81,7 +83,7 @@ def look(site: Site, slug: str, name: str) -> tuple[Order, dict[str, Any]]:
         order = records.order(slug, name)
         if order is None:
             raise UnknownOrder(f"{slug} has no order of this name.")
-        return order, truth.order_truth(records, order)
+        return order, truth.order_truth(records, order, _MOST_HOPS)
 
 
 def _back(asked: str) -> int:
