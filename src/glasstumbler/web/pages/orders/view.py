@@ -212,7 +212,10 @@ def _steps(order: Order) -> tuple[Step, ...]:
     at = _AT[order.state]
     here = "wrong" if order.state in (State.EXPIRED, State.REJECTED, State.FAILED) else "now"
     marks = ["done" if place < at else here if place == at else "later" for place in range(len(_STATIONS))]
-    return tuple(Step(name, mark) for name, mark in zip(_STATIONS, marks, strict=True))
+    steps = [Step(name, mark) for name, mark in zip(_STATIONS, marks, strict=True)]
+    if order.state is not State.WAITING and not any(output.delay for output in order.outputs):
+        del steps[_AT[State.WAITING]]  # nothing is waited for
+    return tuple(steps)
 
 
 def _pay(order: Order) -> Pay:
