@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from html import unescape
 from typing import Any
 
@@ -16,6 +17,16 @@ from tests.web.server import Lab, wait_for
 HOSTILE = ["<script>alert(1)</script>", "9" * 300, "-1", "a\0b", "' OR 1=1 --", "\U0001f600"]
 
 
+def order_paid(lab: Lab) -> dict[str, Any]:
+    """An order of btcmix's for 0.25 BTC without delay, paid out."""
+    with lab.client("btcmix") as client:
+        body = {"delay": "0", "payouts": {lab.address(): "0.25"}}
+        order: dict[str, Any] = client.post("/api/createTransaction", json=body).json()
+    lab.pay("btc", order["depositAddress"], order["depositAmount"])
+    lab.lab("chains/btc/mine", blocks=1)
+    return order
+
+
 @pytest.fixture
 def browser(lab: Lab) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=lab.urls["hub"], follow_redirects=False) as client:
@@ -24,13 +35,7 @@ def browser(lab: Lab) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def paid(lab: Lab) -> dict[str, Any]:
-    """An order of btcmix's, paid out."""
-    with lab.client("btcmix") as client:
-        body = {"delay": "0", "payouts": {lab.address(): "0.25"}}
-        order: dict[str, Any] = client.post("/api/createTransaction", json=body).json()
-    lab.pay("btc", order["depositAddress"], order["depositAmount"])
-    lab.lab("chains/btc/mine", blocks=1)
-    return order
+    return order_paid(lab)
 
 
 def entries(text: str) -> list[int]:
@@ -105,15 +110,33 @@ def test_services_are_listed_with_what_they_hold(browser: httpx.Client, paid: di
     assert re.search(r"\d BTC", text)
 
 
-def test_a_service_says_how_it_works_and_what_it_turned_over(browser: httpx.Client, paid: dict[str, Any]) -> None:
+def service_page(browser: httpx.Client) -> str:
     wait_for("the sums", lambda: "behind the ledger" not in browser.get("/services/btcmix").text)
-    text = browser.get("/services/btcmix").text
+    return browser.get("/services/btcmix").text
+
+
+def turned_over(text: str) -> list[Decimal]:
+    """What came in, was paid out, and fees of all days, in BTC: other tests order here too."""
+    figure = next(figure for figure in text.split("</figure>") if "BTC per day: the figures as a table" in figure)
+    table = figure[figure.index("BTC per day: the figures as a table") :]
+    numbers = [Decimal(number) for number in re.findall(r'data-n="([^"]+)"', table)]
+    return [sum(numbers[column::4], Decimal()) for column in range(1, 4)]  # the first is the day
+
+
+def test_a_service_says_how_it_works(browser: httpx.Client, paid: dict[str, Any]) -> None:
+    text = service_page(browser)
     assert "The fee is 2 % of what the customer is paid" in text
     assert "It pays with its oldest coins first." in text
     assert "coins on chain" in text and "service fees earned" in text
     assert "BTC per day: the figures as a table" in text
-    figure = re.search(r"<figure.*?BTC per day.*?</figure>", text, re.DOTALL)
-    assert figure is not None and 'data-n="0.25"' in figure[0]
+
+
+def test_a_service_says_what_it_turned_over(lab: Lab, browser: httpx.Client, paid: dict[str, Any]) -> None:
+    before = turned_over(service_page(browser))
+    order = order_paid(lab)
+    after = turned_over(service_page(browser))
+    came_in, paid_out = Decimal(str(order["depositAmount"])), Decimal("0.25")
+    assert [new - old for old, new in zip(before, after, strict=True)] == [came_in, paid_out, came_in - paid_out]
 
 
 @pytest.mark.parametrize("slug", ABOUT)
