@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from glasstumbler import log, services, settings
+from glasstumbler import keys, log, services, settings
 from glasstumbler.agreed import Agreed, Rates
 from glasstumbler.behaviour import Behaviour, Behaviours
 from glasstumbler.chains.base import LabChain, Output
@@ -238,8 +238,7 @@ class House:
 
         def unit(records: Records) -> None:
             if records.key(slug, row.key_hash) is None:
-                records.add_key(row)
-                records.append(ledger.Entry("key added", row.created, slug))
+                keys.add(records, row)
 
         if self.services[slug].keyed:
             self.store.write(unit)

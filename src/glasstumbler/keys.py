@@ -16,13 +16,13 @@ def make(store: Store, vault: Vault, service: str, now: int) -> tuple[str, Accou
     """A new key, and what belongs to it. Only a hash is kept: whoever wants the key has to write it down."""
     key = new_key(service, random.SystemRandom())
     row = key_row(service, key, now)
-
-    def unit(records: Records) -> None:
-        records.add_key(row)
-        records.append(ledger.Entry("key added", row.created, service))
-
-    store.write(unit)
+    store.write(lambda records: add(records, row))
     return key, vault.account(row)
+
+
+def add(records: Records, row: KeyRow) -> None:
+    records.add_key(row)
+    records.append(ledger.Entry("key added", row.created, row.service))
 
 
 def block(store: Store, service: str, key: str, now: int) -> KeyRow:

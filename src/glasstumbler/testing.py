@@ -17,12 +17,11 @@ from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
 from typing import Any, Generic, Literal, NamedTuple, TypeVar, overload
 
+from glasstumbler import keys
 from glasstumbler.behaviour import Behaviour
 from glasstumbler.client import BearerMixer, CodeMixer, Lab, SwapV3
 from glasstumbler.clock import VirtualClock
-from glasstumbler.engine.ledger import Entry
 from glasstumbler.house import House
-from glasstumbler.store.records import Records
 from glasstumbler.vault import Vault, key_row, new_key
 from glasstumbler.web.background import served
 from glasstumbler.web.serving import Serving
@@ -84,12 +83,7 @@ class Laboratory(Lab):
             return Service(url, "", "", SwapV3(url))
         key = new_key(slug, self._chance)
         row = key_row(slug, key, self._house.clock.now())
-
-        def unit(records: Records) -> None:
-            records.add_key(row)
-            records.append(Entry("key added", row.created, slug))
-
-        self._house.store.write(unit)
+        self._house.store.write(lambda records: keys.add(records, row))
         secret = self._house.vault.account(row).secret
         client = CodeMixer(url, key, self.letter_key) if slug == "bestmixer" else BearerMixer(url, key, secret)
         return Service(url, key, secret, client)

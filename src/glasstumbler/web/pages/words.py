@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from glasstumbler.clock import iso_z
 from glasstumbler.money import text
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
@@ -25,10 +26,6 @@ def ticker(coin: str) -> str:
 def when(seconds: int | None) -> str:
     """Epoch seconds as the laboratory's date and time, UTC."""
     return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def iso(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
 def span(seconds: int) -> str:
@@ -60,7 +57,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "money": money,
     "ticker": ticker,
     "when": when,
-    "iso": iso,
+    "iso": iso_z,
     "span": span,
     "short": short,
     "grouped": grouped,
