@@ -268,7 +268,9 @@ def test_every_address_alone_is_pure_and_finds_no_pair() -> None:
 
 def test_taint_is_judged_by_value() -> None:
     worth, looked = np.array([4.0, 2.0, 2.0, 9.0]), np.array([True, True, True, False])
-    parts = tainting.case(worth, np.array([0.5, 1.0, 0.0, 1.0]), np.array([1.0, 0.5, 1.0, 1.0]), looked)
+    true, which = np.array([[0.0, 1.0, 1.0, 1.0], [1.0, 0.5, 1.0, 1.0]]), np.array([0, 1, 3])
+    first, parts = tainting.case(worth, looked, np.arange(4), true, which, np.array([0.5, 1.0, 1.0]))
+    assert first.tolist() == [2, 4, 4, 2, 1]
     assert tainting.MEASURES["value precision"](parts) == pytest.approx(3 / 4)
     assert tainting.MEASURES["value recall"](parts) == pytest.approx(3 / 7)
     assert tainting.MEASURES["flagged per true"](parts) == 1

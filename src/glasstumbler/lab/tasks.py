@@ -23,7 +23,7 @@ from glasstumbler.lab import schemas
 from glasstumbler.lab.dataset import FORMAT
 from glasstumbler.lab.methods.base import Cluster, OwnOrder, Told
 from glasstumbler.lab.methods.compiled import compiled
-from glasstumbler.lab.public import Flags, Ints, Public
+from glasstumbler.lab.public import NONE, Flags, Ints, Public
 
 OWN: Final = 20
 """Orders that an investigator places with each service in T8, at most."""
@@ -53,9 +53,9 @@ class Dataset:
     def public(self) -> Public:
         return Public(self.folder / "observer")
 
-    def answers(self, name: str) -> pl.DataFrame:
-        """A table of schemas.ANSWERS."""
-        return _read(self.folder / "answers" / f"{name}.parquet", schemas.ANSWERS[name])
+    def answers(self, name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """A table of schemas.ANSWERS, or some columns of it."""
+        return _read(self.folder / "answers" / f"{name}.parquet", schemas.ANSWERS[name], columns)
 
     def more(self, name: str) -> pl.DataFrame:
         """A table of schemas.MORE, such as answers/owner; no rows if the dataset does not have it."""
@@ -79,6 +79,14 @@ class Dataset:
         return links.join(rows, on=keys, how="left", maintain_order="left").select(LINK_TRUTH.names)
 
     @cached_property
+    def hops(self) -> list[tuple[str, pl.DataFrame]]:
+        """By coin: what `descendants` looks at of the rows of answers/hop that stand on its chain, in its order."""
+        table = self.answers("hop", ["coin", "tx", "output", "made_by", "paid_in"])
+        mined = table.filter(pl.col("tx").is_not_null()).sort("tx")
+        coins = mined["coin"].unique().sort().to_list()
+        return [(coin, mined.filter(pl.col("coin") == coin).drop("coin")) for coin in coins]
+
+    @cached_property
     def names(self) -> pl.DataFrame:
         """Of addresses that their chains show: coin, address (number), name."""
         return _frame(pq.read_table(self.folder / "observer" / "address.parquet", columns=["coin", "address", "name"]))
@@ -97,14 +105,14 @@ def _frame(table: pa.Table) -> pl.DataFrame:
     return found
 
 
-def _read(path: Path, schema: pa.Schema) -> pl.DataFrame:
+def _read(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pl.DataFrame:
     try:
-        table = pq.read_table(path)
+        found = pq.read_schema(path)
+        if not found.equals(schema):
+            raise DatasetError(f"{path} has other columns than this program's: {', '.join(found.names)}")
+        return _frame(pq.read_table(path, columns=columns))
     except (OSError, pa.ArrowInvalid) as error:
         raise DatasetError(f"{path} cannot be read: {error}") from None
-    if not table.schema.equals(schema):
-        raise DatasetError(f"{path} has other columns than this program's: {', '.join(table.schema.names)}")
-    return _frame(table)
 
 
 def _manifest(folder: Path) -> Mapping[str, Any]:
@@ -364,7 +372,7 @@ def _tainted(dataset: Dataset, chosen: Ints) -> pl.DataFrame:
     seeds = dataset.links.filter(_among(chosen))
     custody = [
         pl.DataFrame({"coin": [coin] * len(outputs), "output": outputs, "custody": 1.0})
-        for coin, rows in hops(dataset)
+        for coin, rows in dataset.hops
         if len(outputs := _descendants(dataset, coin, rows, seeds))
     ]
     nothing = pl.DataFrame(schema={"coin": pl.String, "output": pl.Int64, "custody": pl.Float64})
@@ -377,36 +385,39 @@ def _tainted(dataset: Dataset, chosen: Ints) -> pl.DataFrame:
 def benefits(dataset: Dataset, chosen: Ints) -> pl.DataFrame:
     """coin, output, beneficial: what the chosen orders' deposits gave to payouts, as parts of these."""
     payout = [pl.col("payout_coin").alias("coin"), pl.col("payout_output").alias("output")]
-    whole = dataset.links.group_by(payout).agg(pl.col("amount").sum().alias("whole"))
     given = dataset.links.filter(_among(chosen)).group_by(payout).agg(pl.col("amount").sum())
+    theirs = dataset.links.filter(pl.col("payout_output").is_in(given["output"].implode()))
+    whole = theirs.group_by(payout).agg(pl.col("amount").sum().alias("whole"))
     part = pl.col("amount").cast(pl.Float64) / pl.col("whole").cast(pl.Float64)
     return given.join(whole, on=["coin", "output"]).select("coin", "output", part.alias("beneficial"))
-
-
-def hops(dataset: Dataset) -> list[tuple[str, pl.DataFrame]]:
-    """By coin: the rows of answers/hop that stand on its chain."""
-    mined = dataset.answers("hop").filter(pl.col("tx").is_not_null())
-    return sorted(((str(coin), rows) for (coin,), rows in mined.group_by("coin")), key=lambda both: both[0])
 
 
 def _descendants(dataset: Dataset, coin: str, rows: pl.DataFrame, seeds: pl.DataFrame) -> Ints:
     """Outputs of the services' transactions that spend what came from the seeds."""
     graph = dataset.public.graph(coin)
     outputs = seeds.filter(pl.col("deposit_coin") == coin)["deposit_output"].unique().to_numpy()
-    reached = np.zeros(graph.txs, np.bool_)
-    reached[descendants(rows, outputs, np.unique(graph.tx_of_output[outputs]))] = True
-    return np.flatnonzero(reached[graph.tx_of_output])
+    reached = descendants(rows, outputs, np.unique(graph.tx_of_output[outputs]))
+    many = graph.first_output[reached + 1] - graph.first_output[reached]
+    found: Ints = np.arange(many.sum()) + np.repeat(graph.first_output[reached] - (np.cumsum(many) - many), many)
+    return found
 
 
 def descendants(rows: pl.DataFrame, outputs: Ints, paying: Ints) -> Ints:
-    """Transactions out of `rows` (hops of one chain) that spend `outputs`, which the transactions `paying` made, or
-    what such a transaction made."""
-    own = rows["output"].is_in(pl.Series(outputs, dtype=pl.Int64).implode()).fill_null(False)
-    into = rows["paid_in"].list.set_intersection(pl.Series(paying, dtype=pl.Int64).implode()).list.len() > 0
-    table = rows.select("tx", pl.col("made_by").fill_null(-1), (own | into).alias("seed")).sort("tx")
-    reached = np.zeros(int(table["tx"].max() or 0) + 1, np.bool_)  # type: ignore[arg-type]
-    _reach(table["tx"].to_numpy(), table["made_by"].to_numpy(), table["seed"].to_numpy(), reached)
+    """Transactions out of `rows` (one chain of Dataset.hops) that spend `outputs`, which the transactions `paying`
+    made, or what such a transaction made."""
+    seed = np.isin(rows["output"].fill_null(NONE).to_numpy(), outputs) | _any_in(rows["paid_in"], paying)
+    tx, made_by = rows["tx"].to_numpy(), rows["made_by"].fill_null(NONE).to_numpy()
+    reached = np.zeros(int(tx.max(initial=0)) + 1, np.bool_)
+    _reach(tx, made_by, seed, reached)
     return np.flatnonzero(reached)
+
+
+def _any_in(lists: pl.Series, wanted: Ints) -> Flags:
+    """By list: whether it holds one of them."""
+    ends = np.cumsum(lists.list.len().to_numpy(), dtype=np.int64)
+    hits = np.append(0, np.cumsum(np.isin(lists.to_arrow().flatten().to_numpy(), wanted)))
+    found: Flags = hits[ends] > hits[np.append(0, ends)[:-1]]
+    return found
 
 
 @compiled

@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from glasstumbler.lab.methods.compiled import compiled
+
 Floats = npt.NDArray[np.float64]
 Groups = npt.NDArray[np.int16]
 RESAMPLES: Final = 1000
@@ -82,13 +84,20 @@ def group_of(units: int) -> Groups:
     """By unit: its group, of which there are MOST at most; groups of the same size, at random."""
     if units <= MOST:
         return np.arange(units, dtype=np.int16)
-    return (np.random.default_rng(SEED).permutation(units) % MOST).astype(np.int16)
+    return np.random.default_rng(SEED).permutation((np.arange(units) % MOST).astype(np.int16))
 
 
 def grouped(parts: Floats) -> Floats:
     """Sums of the parts, by group."""
     if len(parts) <= MOST:
         return parts
-    group = group_of(len(parts))
-    columns = [np.bincount(group, column, MOST) for column in parts.T]
-    return np.stack(columns, 1)
+    found = np.zeros((MOST, parts.shape[1]))
+    _add(parts, group_of(len(parts)), found)
+    return found
+
+
+@compiled
+def _add(parts: Floats, group: Groups, found: Floats) -> None:
+    for unit in range(len(parts)):
+        for part in range(parts.shape[1]):
+            found[group[unit], part] += parts[unit, part]

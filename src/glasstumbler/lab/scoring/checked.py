@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,9 @@ from glasstumbler.errors import MethodError
 from glasstumbler.lab.methods.base import ANSWERS
 from glasstumbler.lab.public import Flags, Ints, Public
 
-Columns = Mapping[str, npt.NDArray[np.float64] | Ints]
-"""An answer as arrays. Coins are numbers: places in Public.coins."""
+Column = npt.NDArray[Any]
+Columns = Mapping[str, Column]
+"""An answer as arrays. Coins are small numbers: places in Public.coins."""
 _PARTS: Final = {"T5": "tainted", "T7": "score"}
 """Columns that go from 0 to 1 whatever the method."""
 
@@ -28,7 +29,7 @@ def checked(table: pa.Table, task: str, public: Public, probabilities: bool) -> 
         _numbers(columns[number], number, probabilities or task in _PARTS)
     _there(columns, task, public)
     keys = [name for name in columns if name not in ("score", "tainted", "cluster")]
-    _once([columns[name].astype(np.int64) for name in keys], keys)
+    _once([columns[name] for name in keys], keys)
     return columns
 
 
@@ -42,20 +43,20 @@ def _shaped(table: pa.Table, task: str) -> pa.Schema:
     return schema
 
 
-def _column(table: pa.Table, field: pa.Field, coins: Sequence[str]) -> npt.NDArray[np.float64] | Ints:
+def _column(table: pa.Table, field: pa.Field, coins: Sequence[str]) -> Column:
     column = table.column(field.name)
     if column.null_count:
         raise MethodError(f"{column.null_count} rows of its answer have no {field.name}")
     if field.type == pa.string():
         return _coins(column, field.name, coins)
     try:
-        plain: npt.NDArray[np.float64] | Ints = column.cast(field.type).to_numpy()
+        plain: Column = column.cast(field.type).to_numpy()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise MethodError(f"its column {field.name} is of {column.type}, and not of {field.type}") from None
     return plain
 
 
-def _coins(column: pa.ChunkedArray, name: str, coins: Sequence[str]) -> Ints:
+def _coins(column: pa.ChunkedArray, name: str, coins: Sequence[str]) -> Column:
     found = []
     for chunk in column.chunks:
         if not pa.types.is_dictionary(chunk.type):
@@ -63,16 +64,16 @@ def _coins(column: pa.ChunkedArray, name: str, coins: Sequence[str]) -> Ints:
         if not (pa.types.is_string(chunk.type.value_type) or pa.types.is_large_string(chunk.type.value_type)):
             raise MethodError(f"its column {name} is of {column.type}, and not of string")
         number = pc.index_in(chunk.dictionary.cast(pa.string()), pa.array(coins, pa.string()))
-        places = pc.fill_null(number, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-        one = np.append(places, 0)[chunk.indices.to_numpy(zero_copy_only=False).astype(np.int64)]
+        places = pc.fill_null(number, -1).to_numpy(zero_copy_only=False).astype(np.int16)
+        one = np.append(places, np.int16(0))[chunk.indices.to_numpy(zero_copy_only=False)]
         if len(one) and one.min() < 0:
             strange = chunk.dictionary[int(chunk.indices[int(one.argmin())].as_py())].as_py()
             raise MethodError(f"its answer speaks of the coin {strange!r}; the dataset has {', '.join(coins)}")
         found.append(one)
-    return np.concatenate([np.zeros(0, np.int64), *found])
+    return np.concatenate([np.zeros(0, np.int16), *found])
 
 
-def _numbers(column: npt.NDArray[np.float64] | Ints, name: str, part: bool) -> None:
+def _numbers(column: Column, name: str, part: bool) -> None:
     strange = np.flatnonzero(~np.isfinite(column))
     if len(strange):
         raise MethodError(
@@ -104,20 +105,18 @@ def _there(columns: Columns, task: str, public: Public) -> None:
             _below(columns[f"{side}_output"], outputs, columns[f"{side}_coin"], f"{side}_output", public)
 
 
-def _below(
-    numbers: npt.NDArray[np.float64] | Ints, many: Ints, coin: npt.NDArray[np.float64] | Ints, what: str, public: Public
-) -> None:
-    wrong: Flags = (numbers < 0) | (numbers >= many[coin.astype(np.int64)])
+def _below(numbers: Column, many: Ints, coin: Column, what: str, public: Public) -> None:
+    wrong: Flags = (numbers < 0) | (numbers >= many[coin])
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         name = public.coins[int(coin[row])]
         raise MethodError(
             f"{int(wrong.sum())} rows of its answer name what does not exist, such as {what} {numbers[row]:.0f} on"
-            f" {name}, which has {many[int(coin[row])]:,}"
+            f" {name}, which has {many[coin[row]]:,}"
         )
 
 
-def _all(numbers: npt.NDArray[np.float64] | Ints, many: Ints, what: str, coin: str) -> None:
+def _all(numbers: Column, many: Ints, what: str, coin: str) -> None:
     wrong = (numbers < 0) | (numbers >= many)
     if wrong.any():
         raise MethodError(
@@ -125,15 +124,17 @@ def _all(numbers: npt.NDArray[np.float64] | Ints, many: Ints, what: str, coin: s
         )
 
 
-def _once(keys: Sequence[Ints], names: Sequence[str]) -> None:
+def _once(keys: Sequence[Column], names: Sequence[str]) -> None:
     """Two numbers at a time become one, in order, so that one sort tells."""
-    joined = keys[0]
-    for key in keys[1:]:
+    joined = np.zeros(len(keys[0]), np.int64)
+    for key in keys:
         width = int(key.max(initial=0)) + 1
         if int(joined.max(initial=0)) >= (1 << 62) // width:
             joined = np.unique(joined, return_inverse=True)[1]
-        joined = joined * width + key
-    joined.sort()
+        joined *= width
+        joined += key
+    if not (joined[1:] > joined[:-1]).all():
+        joined.sort()
     again = int((joined[1:] == joined[:-1]).sum())
     if again:
         raise MethodError(f"{again} rows of its answer say again what another row says (same {', '.join(names)})")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -31,8 +31,9 @@ class Verdict(NamedTuple):
 class Judge(Protocol):
     task: str
 
-    def judge(self, who: Who, answers: list[Columns], left_out: str = "") -> Verdict:
-        """`answers`: one, and in T5 one for each case. `left_out`: only this service's orders, and no curves."""
+    def judge(self, who: Who, answers: Iterable[Columns], left_out: str = "") -> Verdict:
+        """`answers`: one, and in T5 one for each case; they are gone through once. `left_out`: only this service's
+        orders, and no curves."""
         ...
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -14,7 +16,7 @@ from glasstumbler.lab.scoring.bootstrap import Floats, Score
 from glasstumbler.lab.scoring.checked import Columns
 from glasstumbler.lab.scoring.judge import Part, Verdict, Who, measured, row
 from glasstumbler.lab.scoring.judge_links import EXAMPLES
-from glasstumbler.lab.scoring.ranking import RATES, UNNAMED, areas, curve, ranking
+from glasstumbler.lab.scoring.ranking import RATES, UNNAMED, Falling, areas, curve, falling, ranking_of
 from glasstumbler.lab.scoring.scene import Scene
 
 
@@ -42,24 +44,24 @@ class RoleJudge:
         self._asked = np.ones(count, np.bool_)
         self._asked[_numbers(scene, _frame(scene.public.tags))] = False
 
-    def judge(self, who: Who, answers: list[Columns], left_out: str = "") -> Verdict:
+    def judge(self, who: Who, answers: Iterable[Columns], left_out: str = "") -> Verdict:
+        (answer,) = answers
         score = np.full(len(self._service), UNNAMED)
-        places = _places(self._scene, answers[0])
-        score[places] = answers[0]["score"]
-        rows = self._rows(who, score, self._asked, Part("", 0, self._asked))
-        services = np.unique(self._service[self._asked & (self._service >= 0)]).tolist()
+        score[_places(self._scene, answer)] = answer["score"]
+        order, sought = falling(score), self._service >= 0
+        rows = self._rows(who, order, sought, Part("", 0, self._asked))
+        services = np.unique(self._service[self._asked & sought]).tolist()
         for one in services if len(services) > 1 else []:
-            chosen = self._asked & ((self._service == one) | (self._service < 0))
-            rows += self._rows(who, score, chosen, Part(self._scene.services[one], 0, chosen))
+            chosen = self._asked & ((self._service == one) | ~sought)
+            rows += self._rows(who, order, sought, Part(self._scene.services[one], 0, chosen))
         named = self._asked & (score > UNNAMED)
-        sought = self._service >= 0
         found = curve(score[named], sought[named], int((sought & self._asked).sum()))
         drawn = Curve("T1", who.name, who.role, "precision-recall", *(column.tolist() for column in found))
         return Verdict(rows, [drawn] if len(found.recall) else [], self._examples(score, named & ~sought))
 
-    def _rows(self, who: Who, score: Floats, chosen: Flags, part: Part) -> list[Row]:
-        many = int(chosen.sum())
-        found = areas(ranking(score[chosen], self._service[chosen] >= 0, np.arange(many), many), many)
+    def _rows(self, who: Who, order: Falling, sought: Flags, part: Part) -> list[Row]:
+        many = int(part.chosen.sum())
+        found = areas(ranking_of(order, part.chosen, sought), many)
         scores = {"PR-AUC": found.average_precision}
         scores |= {f"precision at {rate:.1%} false": one for rate, one in zip(RATES, found.precision_at, strict=True)}
         return [row("T1", who, name, one, many, part) for name, one in scores.items() if one.value is not None]
@@ -98,8 +100,9 @@ class ClusterJudge:
         service[_numbers(scene, roles)] = np.searchsorted(scene.services, roles["service"].to_numpy())
         self._service = service[self._place]
 
-    def judge(self, who: Who, answers: list[Columns], left_out: str = "") -> Verdict:
-        cluster = self._clusters(answers[0])
+    def judge(self, who: Who, answers: Iterable[Columns], left_out: str = "") -> Verdict:
+        (answer,) = answers
+        cluster = self._clusters(answer)
         found = clustering.agreement(self._owner, cluster)
         units = clustering.by_owner(found.parts, self._owner)
         rows = measured("T4", who, clustering.MEASURES, units)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -49,8 +50,9 @@ class LinkJudge:
         named = self._scene.named(answer)
         return linking.firsts(named, len(self.asked.key.order_of)) if self.task == "T6" else named
 
-    def judge(self, who: Who, answers: list[Columns], left_out: str = "") -> Verdict:
-        named = self._named(answers[0])
+    def judge(self, who: Who, answers: Iterable[Columns], left_out: str = "") -> Verdict:
+        (answer,) = answers
+        named = self._named(answer)
         judged = linking.judge(named, self.asked.key, who.calibrated)
         if left_out:
             chosen = self._service == self._scene.services.index(left_out)
@@ -101,10 +103,8 @@ class LinkJudge:
 
     def _examples(self, named: Named, judged: Judged) -> list[str]:
         """Of different deposits."""
-        wrong = np.flatnonzero(judged.right == 0)
-        wrong = wrong[np.argsort(-named.score[wrong], kind="stable")]
-        _, first = np.unique(named.deposit[wrong], return_index=True)
-        return [self._example(named, int(wrong[place])) for place in np.sort(first)[:EXAMPLES]]
+        wrong = linking.surest(named.deposit, named.score, judged.right == 0, EXAMPLES)
+        return [self._example(named, link) for link in wrong.tolist()]
 
     def _example(self, named: Named, link: int) -> str:
         key, orders = self.asked.key, self._scene.dataset.orders

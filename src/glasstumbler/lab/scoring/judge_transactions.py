@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -26,9 +27,9 @@ class _True(NamedTuple):
     """Of one case on one chain."""
 
     outputs: Ints
-    """That are true in either way, ascending."""
-    parts: tuple[Floats, Floats]
-    """Of them, by tainting.TRUTHS."""
+    """That are true in either way, ascending, but the seeds."""
+    parts: Floats
+    """[truth, output], by tainting.TRUTHS."""
     seeds: Ints
     scale: float
     """What a whole coin counts."""
@@ -54,52 +55,56 @@ class TaintJudge:
             mine = truth.filter(pl.col("coin") == name)
             taken = np.array([output for where, output in seeds if where == name], np.int64)
             if len(mine) or len(taken):
-                outputs, benefit = mine["output"].to_numpy(), mine["beneficial"].to_numpy()
-                whole = (scene.worth[coin][outputs] * benefit).sum() or scene.worth[coin][taken].sum() or 1.0
-                found[coin] = _True(outputs, (mine["custody"].to_numpy(), benefit), taken, 1 / whole)
+                outputs = mine["output"].to_numpy()
+                parts = np.stack([mine[name].to_numpy() for name in tainting.TRUTHS])
+                whole = (scene.worth[coin][outputs] * parts[1]).sum() or scene.worth[coin][taken].sum() or 1.0
+                others = ~np.isin(outputs, taken)
+                found[coin] = _True(outputs[others], np.ascontiguousarray(parts[:, others]), taken, 1 / whole)
         return found
 
-    def everything(self) -> list[Columns]:
+    def everything(self) -> Iterator[Columns]:
         """What chance answers."""
-        return [self._later(truth) for truth in self._truth]
+        return map(self._later, self._truth)
 
     def _later(self, truth: dict[int, _True]) -> Columns:
         coins, outputs = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for coin, known in truth.items():
-            tx = self._scene.graphs[coin].tx_of_output
-            after = tx > (tx[known.seeds].min() if len(known.seeds) else -1)
-            outputs.append(np.flatnonzero(after & self._scene.of_services[coin]))
+            graph = self._scene.graphs[coin]
+            start = graph.first_output[graph.tx_of_output[known.seeds].min() + 1] if len(known.seeds) else 0
+            outputs.append(start + np.flatnonzero(self._scene.of_services[coin][start:]))
             coins.append(np.full(len(outputs[-1]), coin))
         every = np.concatenate(outputs)
         return {"coin": np.concatenate(coins), "output": every, "tainted": np.ones(len(every))}
 
-    def judge(self, who: Who, answers: list[Columns], left_out: str = "") -> Verdict:
+    def judge(self, who: Who, answers: Iterable[Columns], left_out: str = "") -> Verdict:
+        """Looks at one answer after another, and keeps none."""
+        cases = np.array([self._case(*both) for both in zip(self._truth, answers, strict=True)])
         rows: list[Row] = []
         for place, truth in enumerate(tainting.TRUTHS):
-            units = np.array([self._case(*both, place) for both in zip(self._truth, answers, strict=True)])
             for part in parts(self._service, self._scene.services, self._volume):
                 measures = {f"{name}, {truth}": one for name, one in tainting.MEASURES.items()}
-                rows += measured("T5", who, measures, units[part.chosen], part)
-        return Verdict(rows, [], self._examples(answers))
+                rows += measured("T5", who, measures, cases[part.chosen, place], part)
+        return Verdict(rows, [], self._examples(cases[:, 1]))
 
-    def _case(self, truth: dict[int, _True], answer: Columns, which: int) -> Floats:
-        found = np.zeros(5)
+    def _case(self, truth: dict[int, _True], answer: Columns) -> Floats:
+        """[truth, part]"""
+        found = np.zeros((len(tainting.TRUTHS), 5))
         for coin, known in truth.items():
-            mine = answer["coin"] == coin
-            flagged = answer["output"][mine].astype(np.int64)
-            outputs = np.union1d(known.outputs, flagged)
-            tainted, true = np.zeros(len(outputs)), np.zeros(len(outputs))
-            tainted[np.searchsorted(outputs, flagged)] = answer["tainted"][mine]
-            true[np.searchsorted(outputs, known.outputs)] = known.parts[which]
-            looked = self._scene.of_services[coin][outputs] & ~np.isin(outputs, known.seeds)
-            found += tainting.case(self._scene.worth[coin][outputs] * known.scale, tainted, true, looked)
+            mine = (answer["coin"] == coin) & ~np.isin(answer["output"], known.seeds)
+            flagged, tainted = answer["output"][mine].astype(np.int64), answer["tainted"][mine]
+            if (np.diff(flagged) < 0).any():
+                order = np.argsort(flagged)
+                flagged, tainted = flagged[order], tainted[order]
+            worth, looked = self._scene.worth[coin], self._scene.of_services[coin]
+            one = tainting.case(worth, looked, known.outputs, known.parts, flagged, tainted)
+            one[:, : tainting.FLAGGED_OUTPUTS] *= known.scale
+            found += one
         return found
 
-    def _examples(self, answers: list[Columns]) -> list[str]:
+    def _examples(self, beneficial: Floats) -> list[str]:
         found = []
         orders = self._scene.dataset.orders
-        for case, truth, answer in zip(self.cases, self._truth, answers, strict=True):
-            flagged, _, _, outputs, right = self._case(truth, answer, 1)[[1, 0, 2, 3, 4]]
+        for case, (_, flagged, _, outputs, right) in zip(self.cases, beneficial, strict=True):
             line = orders.row(case, named=True)
             said = f"order {line['order_id']} of {line['service']}: {outputs:.0f} outputs of services flagged"
             found.append((flagged, right, f"{said}, {right:.0f} of them the order's own payouts"))
@@ -125,16 +130,17 @@ class MappingJudge:
     def __bool__(self) -> bool:
         return bool(self._same.any()) and not bool(self._same.all())
 
-    def judge(self, who: Who, answers: list[Columns], left_out: str = "") -> Verdict:
+    def judge(self, who: Who, answers: Iterable[Columns], left_out: str = "") -> Verdict:
         keys = ["coin", "tx", "place", "vout"]
-        answer = pl.DataFrame({name: np.asarray(column) for name, column in answers[0].items()})
+        (columns,) = answers
+        answer = pl.DataFrame({name: np.asarray(column) for name, column in columns.items()})
         answer = answer.select(*(pl.col(name).cast(self._truth.schema[name]) for name in keys), said="score")
         said = self._truth.join(answer, on=keys, how="left", maintain_order="left")["said"].fill_null(0.0).to_numpy()
         txs = int(self._tx.max()) + 1
         found = areas(ranking(said, self._same, self._tx, txs), txs)
         sure = said >= _SURE
-        columns = (self._same, self._same & sure, sure, np.ones(len(said)), (said - self._same) ** 2)
-        units = np.stack([np.bincount(self._tx, column, txs) for column in columns], 1).astype(np.float64)
+        each = (self._same, self._same & sure, sure, np.ones(len(said)), (said - self._same) ** 2)
+        units = np.stack([np.bincount(self._tx, column, txs) for column in each], 1).astype(np.float64)
         rows = [row("T7", who, "AUC", found.roc, len(said))]
         rows.append(row("T7", who, "deducible share", scored(units, ratio(1, 0)), len(said)))
         if sure.any():

@@ -95,13 +95,47 @@ def counted(named: Named, key: Key, right: Signs) -> Flags:
     """Links that stand on a curve: all that count, but of those for an order's several deposits that name one payout
     only the best."""
     chosen: Flags = right >= 0
-    order = key.order_of[named.deposit]
-    rows = np.flatnonzero((order >= 0) & chosen)
-    rows = rows[key.several[order[rows]]]
-    rows = rows[np.lexsort((-named.score[rows], named.payout[rows], order[rows]))]
-    again = (np.diff(order[rows]) == 0) & (np.diff(named.payout[rows]) == 0)
+    rows = _of_several(key.order_of, named.deposit, key.several, chosen)
+    order = key.order_of[named.deposit[rows]]
+    by_order = np.lexsort((-named.score[rows], named.payout[rows], order))
+    rows, order = rows[by_order], order[by_order]
+    again = (np.diff(order) == 0) & (np.diff(named.payout[rows]) == 0)
     chosen[rows[1:][again]] = False
     return chosen
+
+
+@compiled
+def _of_several(order_of: Ints, deposit: Ints, several: Flags, chosen: Flags) -> Ints:
+    """Links that are chosen, for orders of several deposits."""
+    rows = np.empty(len(deposit), np.int64)
+    count = 0
+    for row in range(len(deposit)):
+        order = order_of[deposit[row]]
+        if chosen[row] and order >= 0 and several[order]:
+            rows[count] = row
+            count += 1
+    return rows[:count].copy()
+
+
+@compiled
+def surest(deposit: Ints, score: Floats, chosen: Flags, most: int) -> Ints:
+    """The chosen link of the greatest score, then that of the greatest for another deposit, and so on: `most` links at
+    most. Of links that are level the first."""
+    found = np.empty(most, np.int64)
+    for count in range(most):
+        best = -1
+        for row in range(len(score)):
+            if not chosen[row] or (best >= 0 and score[row] <= score[best]):
+                continue
+            fresh = True
+            for other in found[:count]:
+                fresh &= deposit[other] != deposit[row]
+            if fresh:
+                best = row
+        if best < 0:
+            return found[:count]
+        found[count] = best
+    return found
 
 
 def firsts(named: Named, outputs: int) -> Named:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from itertools import chain
@@ -247,9 +247,12 @@ class _Run:
             scene = self._scene
             told = tasks.told(scene.dataset, "T2", tasks.untaught(scene.dataset))
             (player,) = cast.registered([cast.CHANCE["T2"]], [], self._crew)
-            before = self._checked(player, _ran(player, [told]), "T2")
-            if before is not None:
-                parts = judge.parts(before[0])
+            ran = _ran(player, [told])
+            try:
+                parts = next(map(judge.parts, self._checked(player, ran, "T2")))
+            except MethodError as error:
+                self._fail(player, error)
+            else:
                 judge.reference = {"chance": parts, "method": parts, "own": parts, "ceiling": parts}
 
     def _answer(self, ask: _Ask) -> Ran | MethodError:
@@ -262,45 +265,49 @@ class _Run:
         return ran
 
     def _take(self, ask: _Ask, ran: Ran | MethodError) -> None:
-        sitting, player = ask.sitting, ask.player
+        player = ask.player
         if ask.left_out and player.who.name in self._failed:
             if isinstance(ran, Ran):
                 _remove(ran)
             return
-        answers = self._checked(player, ran, sitting.task, not ask.left_out)
-        if answers is None:
+        verdict = self._heard(ask, ran)
+        if verdict is None or ask.left_out:
             return
-        if ask.left_out:
-            self._add(sitting.judge.judge(player.who, answers, ask.left_out))
-            return
-        verdict = self._judge(sitting.judge, player.who, answers)
         if player.who.name == BESIDE and verdict.parts is not None:
             self._beside[BESIDE] = verdict.parts
         self.judged.append(Judged(player.who, player.task, player.about, verdict.examples))
+
+    def _heard(self, ask: _Ask, ran: Ran | MethodError) -> Verdict | None:
+        """None, and a line among the failures, if anything is wrong with the answers."""
+        sitting, player = ask.sitting, ask.player
+        try:
+            verdict = sitting.judge.judge(player.who, self._checked(player, ran, sitting.task), ask.left_out)
+        except MethodError as error:
+            self._fail(player, error)
+            return None
+        assert isinstance(ran, Ran)
+        if not ask.left_out:
+            self.timings.append(Timing(player.who.name, sitting.task, ran.seconds, ran.peak_mb))
+        _remove(ran)
+        self._add(verdict)
+        return verdict
 
     @property
     def _failed(self) -> set[str]:
         return {failure.method for failure in self.failures}
 
-    def _checked(self, player: Player, ran: Ran | MethodError, task: str, timed: bool = False) -> list[Columns] | None:
-        """None, and a line among the failures, if anything is wrong with the answers."""
-        try:
-            if isinstance(ran, MethodError):
-                raise ran
-            found = [
-                checked(handing.read_answer(path), task, self._scene.public, player.who.calibrated)
-                for path in ran.answers
-            ]
-        except MethodError as error:
-            self.failures.append(Failure(player.who.name, str(error)))
-            self._broken.add(player.who.name)
-            return None
-        if timed:
-            self.timings.append(Timing(player.who.name, task, ran.seconds, ran.peak_mb))
-        _remove(ran)
-        return found
+    def _fail(self, player: Player, error: MethodError) -> None:
+        self.failures.append(Failure(player.who.name, str(error)))
+        self._broken.add(player.who.name)
 
-    def _judge(self, judge: Judge, who: Who, answers: list[Columns]) -> Verdict:
+    def _checked(self, player: Player, ran: Ran | MethodError, task: str) -> Iterator[Columns]:
+        """One answer after another. MethodError if anything is wrong with one."""
+        if isinstance(ran, MethodError):
+            raise ran
+        for path in ran.answers:
+            yield checked(handing.read_answer(path), task, self._scene.public, player.who.calibrated)
+
+    def _judge(self, judge: Judge, who: Who, answers: Iterable[Columns]) -> Verdict:
         verdict = judge.judge(who, answers)
         self._add(verdict)
         return verdict

@@ -63,10 +63,10 @@ class Scene:
 
     def named(self, answer: Columns) -> Named:
         deposit, payout = (
-            self.first_output[answer[f"{side}_coin"].astype(np.int64)] + answer[f"{side}_output"].astype(np.int64)
+            np.add(self.first_output[answer[f"{side}_coin"]], answer[f"{side}_output"], dtype=np.int64)
             for side in ("deposit", "payout")
         )
-        return Named(deposit, payout, answer["score"].astype(np.float64))
+        return Named(deposit, payout, answer["score"].astype(np.float64, copy=False))
 
     def name_of(self, output: int) -> str:
         """Coin, start of the transaction's hash, place in it."""
@@ -153,11 +153,11 @@ class Scene:
     @cached_property
     def of_services(self) -> list[Flags]:
         """By coin, by output: made by a service's own transaction."""
-        hops = self.dataset.answers("hop").filter(pl.col("tx").is_not_null()).select("coin", "tx").unique()
-        found = []
-        for coin, graph in zip(self.coins, self.graphs, strict=True):
+        hops, found = dict(self.dataset.hops), []
+        for graph in self.graphs:
             made = np.zeros(graph.txs, np.bool_)
-            made[hops.filter(pl.col("coin") == coin)["tx"].to_numpy()] = True
+            if graph.coin in hops:
+                made[hops[graph.coin]["tx"].to_numpy()] = True
             found.append(made[graph.tx_of_output])
         return found
 

@@ -12,7 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from glasstumbler.lab.public import Flags
+from glasstumbler.lab.methods.compiled import compiled
+from glasstumbler.lab.public import Flags, Ints
 from glasstumbler.lab.scoring.bootstrap import Floats, Measure
 from glasstumbler.lab.scoring.linking import ratio
 from glasstumbler.lab.tasks import Dataset
@@ -35,12 +36,26 @@ def cases(dataset: Dataset) -> list[int]:
     return found
 
 
-def case(worth: Floats, tainted: Floats, true: Floats, looked_at: Flags) -> Floats:
-    """Parts of one case. By output: what it is worth; the parts of it that are flagged, and that are true."""
-    worth, tainted, true = worth[looked_at], tainted[looked_at], true[looked_at]
-    both = np.minimum(tainted, true)
-    value = [(worth * part).sum() for part in (both, tainted, true)]
-    return np.array([*value, (tainted > 0).sum(), (both > 0).sum()], np.float64)
+@compiled
+def case(worth: Floats, looked_at: Flags, true: Ints, parts: Floats, flagged: Ints, tainted: Floats) -> Floats:
+    """[truth, part] of one case on one chain. `worth`, `looked_at`: by output. `true`, `flagged`: outputs, ascending;
+    `parts` [truth, place in `true`] and `tainted`, by place in `flagged`: what of them is true, and flagged."""
+    found, at = np.zeros((len(parts), 5)), 0
+    for place, output in enumerate(flagged):
+        while at < len(true) and true[at] < output:
+            at += 1
+        if not looked_at[output]:
+            continue
+        for which in range(len(parts)):
+            right = min(tainted[place], parts[which, at]) if at < len(true) and true[at] == output else 0.0
+            found[which, RIGHT] += worth[output] * right
+            found[which, FLAGGED] += worth[output] * tainted[place]
+            found[which, FLAGGED_OUTPUTS] += tainted[place] > 0
+            found[which, RIGHT_OUTPUTS] += right > 0
+    for place, output in enumerate(true):
+        for which in range(len(parts)):
+            found[which, TRUE] += worth[output] * parts[which, place] if looked_at[output] else 0.0
+    return found
 
 
 MEASURES: Final[Mapping[str, Measure]] = {

@@ -46,7 +46,7 @@ class Cases:
 
     def _services(self, dataset: Dataset) -> DataFrame:
         """output, tx, worth: of the services' own transactions."""
-        paying = [(self._chains.pack(coin, tx),) for coin, rows in tasks.hops(dataset) for tx in set(rows["tx"])]
+        paying = [(self._chains.pack(coin, tx),) for coin, rows in dataset.hops for tx in set(rows["tx"])]
         txs = self._spark.session.createDataFrame(paying, "tx long")
         return self._chains.paid.join(txs, "tx", "left_semi").select("output", "tx", self._worth().alias("worth"))
 
@@ -64,7 +64,7 @@ class Cases:
     def _true(self, dataset: Dataset) -> DataFrame:
         paying = {(row["case"], row["output"]): row["tx"] for row in self._marks.collect()}
         reached, given = [], []
-        every = tasks.hops(dataset)
+        every = dataset.hops
         for case, seeds in enumerate(self.seeds):
             for coin, rows in every:
                 outputs = [output for name, output in seeds if name == coin]
