@@ -6,8 +6,8 @@ import gc
 import multiprocessing
 import shutil
 import signal
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -33,7 +33,8 @@ def make(
     missing = [slug for slug in slugs if not (folder / slug).exists()]
     if processes == 1 or len(missing) < 2:
         for slug in missing:
-            _make(slug, scenario, orders, seed, folder, placed)
+            with _uncollected():
+                _make(slug, scenario, orders, seed, folder, placed)
         return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
@@ -89,7 +90,7 @@ def _work(
 ) -> None:
     """An error of ours is told as (class, text): not all of them can be sent as they are."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
-
+    gc.disable()  # for good: to look through all that the system is about to take back would be for nothing
     first = multiprocessing.parent_process()
 
     def placed(count: int) -> None:
@@ -108,19 +109,25 @@ def _make(slug: str, scenario: Scenario, orders: int, seed: int, folder: Path, p
     part = folder / f"{slug}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
+    with pa.CompressedOutputStream(str(part / RECORD), "zstd") as record:
+
+        def keep(raw: bytes) -> None:
+            record.write(raw + b"\n")
+
+        with shard.opened(slug, scenario, seed, keep) as house:
+            driven = shard.drive(slug, scenario, orders, seed, house, placed)
+            left.save(shard.leave(driven, slug), part)
+    part.rename(folder / slug)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Documents have no circles, and there are millions of them; the house itself is one."""
     collected = gc.isenabled()
-    gc.disable()  # documents have no circles, and there are millions of them
+    gc.disable()
     try:
-        with pa.CompressedOutputStream(str(part / RECORD), "zstd") as record:
-
-            def keep(raw: bytes) -> None:
-                record.write(raw + b"\n")
-
-            with shard.opened(slug, scenario, seed, keep) as house:
-                driven = shard.drive(slug, scenario, orders, seed, house, placed)
-                left.save(shard.leave(driven, slug), part)
+        yield
     finally:
         if collected:
             gc.enable()
-        gc.collect()  # the house itself is a circle
-    part.rename(folder / slug)
+        gc.collect()

@@ -40,6 +40,9 @@ class Purses(Background):
         self._taken = np.zeros(_FIRST_ROOM, np.bool_)
         self._ripe = 0
         """Numbers below can be spent."""
+        self._enough = np.full(self.owners, _END, np.int64)
+        """Of each owner, the oldest coin of so much as was last asked for. It stays the oldest until it is taken."""
+        self._enough_for = 0
 
     def first_address(self, number: int) -> None:
         """Addresses of the economy's own begin with this number."""
@@ -94,7 +97,12 @@ class Purses(Background):
         self._taken[places] = True
 
     def _with_enough(self, need: int) -> Ints:
-        return _oldest_of(self.people, need, self._ripe, self._first, self._last, self._next, self._held, self._taken)
+        if need != self._enough_for:
+            self._enough.fill(_END)
+            self._enough_for = need
+        return _oldest_of(
+            self.people, need, self._ripe, self._enough, self._first, self._last, self._next, self._held, self._taken
+        )
 
     def _of(self, owner: int) -> Ints:
         return _coins_of(owner, self._most_inputs, self._ripe, self._first, self._last, self._next, self._taken)
@@ -103,7 +111,10 @@ class Purses(Background):
         return self._holder[coins], self._held[coins]
 
     def _poor(self, need: int) -> Ints:
-        rich = _oldest_of(self.peelers, need, self._ripe, self._first, self._last, self._next, self._held, self._taken)
+        unknown = np.full(self.owners, _END, np.int64)
+        rich = _oldest_of(
+            self.peelers, need, self._ripe, unknown, self._first, self._last, self._next, self._held, self._taken
+        )
         return self.peelers[~np.isin(self.peelers, self._holder[rich])]
 
     def _make_room(self) -> None:
@@ -190,16 +201,21 @@ def _take(
 
 @compiled
 def _oldest_of(
-    owners: Ints, need: int, ripe: int, first: Ints, last: Ints, behind: Ints, held: Ints, taken: Flags
+    owners: Ints, need: int, ripe: int, known: Ints, first: Ints, last: Ints, behind: Ints, held: Ints, taken: Flags
 ) -> Ints:
-    """Of each owner who has one: the oldest coin of at least so much."""
+    """Of each owner who has one: the oldest coin of at least so much. `known`: by owner, as it was found before."""
     found = np.empty(len(owners), np.int64)
     many = 0
     for owner in owners:
-        coin = _clean(owner, first, last, behind, taken)
-        while coin != -1 and coin < ripe and (taken[coin] or held[coin] < need):
-            coin = behind[coin]
-        if coin != -1 and coin < ripe:
+        coin = known[owner]
+        if coin == -1 or taken[coin]:
+            coin = _clean(owner, first, last, behind, taken)
+            while coin != -1 and coin < ripe and (taken[coin] or held[coin] < need):
+                coin = behind[coin]
+            if coin >= ripe:
+                coin = -1
+            known[owner] = coin
+        if coin != -1:
             found[many] = coin
             many += 1
     return found[:many].copy()
