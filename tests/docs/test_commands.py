@@ -49,6 +49,12 @@ NOT_RUN = {
 
 SHORTER = {
     "report": {"score DATASET": "score DATASET --task T2 --method demixing"},
+    "results": {
+        "--orders 4000": "--orders 40",
+        "--orders 1000": "--orders 40",
+        "--orders 400 ": "--orders 40 ",
+        "-scores\n": "-scores --task T2 --method demixing\n",
+    },
     "terminal": {"watch --for 60": "watch --for 1"},
     "testing": {"torture --seed 17 ": "torture --seed 17 --steps 20 "},
 }

@@ -90,6 +90,8 @@ class About(NamedTuple):
     """Where it is known to be wrong or to abstain, and what it does on chains of accounts and hidden amounts."""
     rebuilt: str = ""
     """What here is ours because the paper's rule could not be had word for word. Empty: nothing."""
+    elsewhere: str = ""
+    """What was reported of it, or of its kind, on live services: context, since policies and truth differ."""
 
 
 class Method(Protocol):

@@ -46,6 +46,9 @@ class CoSpend:
         fails="Splits a wallet whose coins never meet in a transaction. Merges strangers who sign one transaction"
         " together in a form that the CoinJoin rule does not know; one such merge can swallow two large clusters. "
         + ACCOUNTS,
+        elsewhere="Of its kind: a commercial tool's addresses of three seized services, BestMixer among them, were"
+        " 24.54 to 94.85 % accurate, with less than 0.5 % false (Lubbertsen and others, Ghost Clusters, USENIX"
+        " Security 2025).",
     )
 
     def fit(self, public: Public, told: Told) -> None:

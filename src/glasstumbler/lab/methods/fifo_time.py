@@ -80,6 +80,8 @@ class FifoTime(Linker):
         " small enough. Hidden amounts (xmr): it abstains.",
         rebuilt="The paper's pools take one amount only, so that order in time is all there is; here amounts must fit"
         " too. Its rule was had in outline only.",
+        elsewhere="Matching by time added 15 to 22 percentage points to the 5.1 to 12.6 % of Tornado Cash's"
+        " withdrawals that reused addresses and links gave away (the paper; its authors withdrew a later version).",
     )
 
     def one(self, flow: Flow, size: Sized, known: Lessons) -> pa.Table:

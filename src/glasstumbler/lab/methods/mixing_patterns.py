@@ -110,6 +110,8 @@ class MixingPatterns:
         rebuilt="The paper gives patterns of the services that it studied; they could not be had word for word, and"
         " other services have others. What is kept is its way: transactions of one's own, patterns in their numbers, a"
         " walk along them. The form and the score are ours.",
+        elsewhere="100 % of the services' transactions found, as its authors say (the paper's later version). Of its"
+        " kind: over 92 % of the mixing transactions of services that obfuscate (Wu and others, arXiv 2010.16274).",
     )
 
     def fit(self, public: Public, told: Told) -> None:

@@ -22,8 +22,10 @@ _LEAD: Final = """# Methods
 
 This page is made of what the methods say of themselves (`python -m glasstumbler.lab.methods.page > docs/methods.md`; a
 test holds it). They are published methods, written anew; where a paper does not give its rule word for word, *Rebuilt*
-says what is ours. A method sees the observer's part of a dataset and what its task grants (`lab/methods/base.py`),
-never the answer key. It may abstain: what it says nothing about has no row, and counts as not found.
+says what is ours. *Reported elsewhere* is what others got on live services, with other policies and another truth: to
+be read beside a score, not to be compared with it. A method sees the observer's part of a dataset and what its task
+grants (`lab/methods/base.py`), never the answer key. It may abstain: what it says nothing about has no row, and counts
+as not found.
 
 Scores hold for the stated policies on a synthetic chain. They say nothing of the accuracy on live services.
 """
@@ -55,6 +57,7 @@ def _lines(method: type[Method]) -> Iterator[str]:
     yield f"{about.rule}\n"
     rows = [("After", about.paper), ("Knows", about.knows), ("Costs", about.cost), ("Fails", about.fails)]
     rows += [("Rebuilt", about.rebuilt)] if about.rebuilt else []
+    rows += [("Reported elsewhere", about.elsewhere)] if about.elsewhere else []
     rows.append(("Scores", "probabilities" if method.calibrated else "ranks only"))
     yield from (f"- **{name}.** {text}" for name, text in rows)
 

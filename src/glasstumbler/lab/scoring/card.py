@@ -76,6 +76,7 @@ def _about(judged: Judged) -> list[tuple[str, str]]:
         "Costs": "cost",
         "Fails": "fails",
         "Rebuilt": "rebuilt",
+        "Reported elsewhere": "elsewhere",
     }
     scores = "probabilities" if judged.who.calibrated else "ranks only"
     return [*((name, getattr(about, field)) for name, field in named.items()), ("Scores", scores)]

@@ -95,7 +95,8 @@ def _described(job: dict[str, Any]) -> dict[str, Any]:
     method = load(job["method"])
     about = getattr(method, "about", None)
     texts = {
-        name: str(getattr(about, name, ""))[:2000] for name in ("paper", "rule", "knows", "cost", "fails", "rebuilt")
+        name: str(getattr(about, name, ""))[:2000]
+        for name in ("paper", "rule", "knows", "cost", "fails", "rebuilt", "elsewhere")
     }
     return {
         "name": str(getattr(method, "name", "")),

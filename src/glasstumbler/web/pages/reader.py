@@ -43,6 +43,7 @@ SHELVES: Final = {
         "scenarios": "Who orders what in a simulation",
         "methods": "The published methods, and where each fails",
         "scores": "What every measure means",
+        "results": "What the methods get here, on a test seed",
         "report": "Scores as one page with figures",
         "exports": "Datasets for other tools",
         "scale": "Chains that no memory holds",
