@@ -117,6 +117,13 @@ class Graph:
         found[known] = self.address[self.spends[known]]
         return found
 
+    @cached_property
+    def first_payer(self) -> Ints:
+        """By address: the first transaction that pays it; NONE if none does. At the end, what NONE finds."""
+        found = np.full(self.addresses + 1, NONE, np.int64)
+        found[self.address[::-1]] = self.tx_of_output[::-1]  # the last one written stays
+        return found
+
 
 class Public:
     """What anyone can see of a dataset. A chain's tables are read when it is asked for, and only what a Graph needs."""

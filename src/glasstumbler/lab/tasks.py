@@ -98,6 +98,18 @@ class Dataset:
         found = known.join(self.names, on=["coin", "name"], how="inner", maintain_order="left")
         return found.select("coin", "address", "service", "branch")
 
+    @cached_property
+    def clusters(self) -> tuple[Cluster, ...]:
+        """One for each service and coin that it deals in; empty where the chain hides addresses."""
+        known = {key: rows["address"].to_numpy() for key, rows in self.wallets.group_by("service", "coin")}
+        pairs = self.answers("service_policy").select("service", "coin").filter(pl.col("coin") != "msat")
+        nothing = np.zeros(0, np.int64)
+        return tuple(
+            Cluster(service, coin, np.sort(known.get((service, coin), nothing)))
+            for service, coin in sorted(pairs.unique().iter_rows())
+            if coin in self.public.coins
+        )
+
 
 def _frame(table: pa.Table) -> pl.DataFrame:
     found = pl.from_arrow(table)
@@ -221,7 +233,7 @@ def _tags(dataset: Dataset, split: Split, chosen: Ints) -> Told:
 
 
 def _services(dataset: Dataset, split: Split, chosen: Ints) -> Told:
-    return Told(dataset.public.tags, _clusters(dataset), taught(dataset, split))
+    return Told(dataset.public.tags, dataset.clusters, taught(dataset, split))
 
 
 def taught(dataset: Dataset, split: Split) -> tuple[OwnOrder, ...]:
@@ -241,7 +253,7 @@ def _swaps(dataset: Dataset, split: Split, chosen: Ints) -> Told:
 
 def _investigator(dataset: Dataset, split: Split, chosen: Ints) -> Told:
     rows = chosen if len(chosen) else own_orders(dataset)
-    return Told(dataset.public.tags, _clusters(dataset), _own(dataset, rows))
+    return Told(dataset.public.tags, dataset.clusters, _own(dataset, rows))
 
 
 GRANTS: Final[Mapping[str, Callable[[Dataset, Split, Ints], Told]]] = {
@@ -254,18 +266,6 @@ GRANTS: Final[Mapping[str, Callable[[Dataset, Split, Ints], Told]]] = {
     "T7": _tags,
     "T8": _investigator,
 }
-
-
-def _clusters(dataset: Dataset) -> tuple[Cluster, ...]:
-    """One for each service and coin that it deals in; empty where the chain hides addresses."""
-    known = {key: rows["address"].to_numpy() for key, rows in dataset.wallets.group_by("service", "coin")}
-    pairs = dataset.answers("service_policy").select("service", "coin").filter(pl.col("coin") != "msat")
-    nothing = np.zeros(0, np.int64)
-    return tuple(
-        Cluster(service, coin, np.sort(known.get((service, coin), nothing)))
-        for service, coin in sorted(pairs.unique().iter_rows())
-        if coin in dataset.public.coins
-    )
 
 
 def _own(dataset: Dataset, rows: Ints) -> tuple[OwnOrder, ...]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from glasstumbler.lab.methods.base import ANSWERS
-from glasstumbler.lab.public import NONE, Graph, Public
+from glasstumbler.lab.public import NONE, Graph, Ints, Public
 
 ACCOUNTS = "Chains of accounts (eth) and chains that hide what is spent (xmr): it abstains."
 """What most methods that follow outputs say of the others."""
@@ -23,6 +22,13 @@ def spending(public: Public) -> Iterator[Graph]:
             yield graph
 
 
+def later(graph: Graph, seeds: Ints) -> tuple[Ints, Ints]:
+    """Where the inputs and outputs of each transaction begin, from that of the first seed on: nothing is tainted
+    before."""
+    start = graph.tx_of_output[seeds].min(initial=graph.txs)
+    return graph.first_input[start:], graph.first_output[start:]
+
+
 def answer(task: str, parts: list[dict[str, Any]]) -> pa.Table:
     """ANSWERS[task], of one dictionary of columns a chain: `coin` is one name, all else arrays of one length."""
     schema = ANSWERS[task]
@@ -30,6 +36,5 @@ def answer(task: str, parts: list[dict[str, Any]]) -> pa.Table:
 
 
 def _table(schema: pa.Schema, part: dict[str, Any]) -> pa.Table:
-    rows = len(part[schema.names[-1]])
-    columns = {**part, "coin": np.repeat(np.array([part["coin"]], object), rows)}
-    return pa.table({field.name: pa.array(columns[field.name], field.type) for field in schema}, schema=schema)
+    columns = {**part, "coin": pa.repeat(part["coin"], len(part[schema.names[-1]]))}
+    return pa.table({field.name: columns[field.name] for field in schema}, schema=schema)

@@ -52,7 +52,7 @@ def signs(graph: Graph) -> Signs:
         address_type=_of_inputs_type(graph),
         optimal_change=graph.amount < smallest_input(graph)[tx],
         power_of_ten=graph.amount % ROUND != 0,
-        fresh=_first_payer(graph)[graph.address] == tx,
+        fresh=graph.first_payer[graph.address] == tx,
         fixed_fee=~spent | (_fee_rate(graph)[spender] == _fee_rate(graph)[tx]),
         peeling_chain=_peels(graph)[tx] & (~spent | _peels(graph)[spender]),
         spent=spent,
@@ -78,13 +78,6 @@ def _of_inputs_type(graph: Graph) -> Flags:
         least[some], most[some] = np.minimum.reduceat(inputs, starts), np.maximum.reduceat(inputs, starts)
     of_all = np.where((least == most) & (least != NONE), least, np.int8(-2))
     found: Flags = kinds_of(graph.address, kinds) == of_all[graph.tx_of_output]
-    return found
-
-
-def _first_payer(graph: Graph) -> Ints:
-    """By address: the first transaction that pays it. (Outputs come in order; the last one written stays.)"""
-    found = np.full(graph.addresses + 1, NONE, np.int64)
-    found[graph.address[::-1]] = graph.tx_of_output[::-1]
     return found
 
 

@@ -47,8 +47,8 @@ class Linker:
         self._known: dict[tuple[str, str], Lessons] = {}
 
     def fit(self, public: Public, told: Told) -> None:
-        self._told = told
-        for flow in mixing(public, told):
+        self._told, self._seen, self._flows = told, public, list(mixing(public, told))
+        for flow in self._flows:
             graph = public.graph(flow.coin)
             found = lessons(told.own_orders, flow, graph, graph)
             if found is not None:
@@ -58,7 +58,9 @@ class Linker:
         return together(self.task, list(self._tables(public)))
 
     def _tables(self, public: Public) -> Iterator[pa.Table]:
-        for flow in mixing(public, self._told, self._told.asked):
+        for flow in self._flows if public is self._seen else mixing(public, self._told):
+            if flow.service not in (self._told.asked or (flow.service,)):
+                continue
             known = best_known(self._known, flow.service, flow.coin)
             if known is not None and len(flow.deposits) and len(flow.payments):
                 yield self.one(flow, self.sized(known, flow, public.graph(flow.coin)), known)

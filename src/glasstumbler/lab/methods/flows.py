@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from glasstumbler.lab.methods.base import ANSWERS, Told
+from glasstumbler.lab.methods.compiled import compiled
+from glasstumbler.lab.methods.densities import Floats
 from glasstumbler.lab.public import NONE, Flags, Graph, Ints, Public
 
 
@@ -33,6 +35,17 @@ class Groups(NamedTuple):
         """By output of the chain, of which there are so many: its group, or NONE."""
         found = np.full(outputs, NONE, np.int64)
         found[self.outputs] = np.repeat(np.arange(len(self)), self.sizes)
+        return found
+
+    def holding(self, outputs: Ints) -> Ints:
+        """The group of each of these outputs, or NONE."""
+        order = np.argsort(self.outputs)
+        place = np.searchsorted(self.outputs, outputs, sorter=order)
+        found = np.full(len(outputs), NONE, np.int64)
+        there = place < len(order)
+        row = order[place[there]]
+        group = np.searchsorted(self.first, row, "right") - 1
+        found[there] = np.where(self.outputs[row] == outputs[there], group, NONE)
         return found
 
 
@@ -68,20 +81,22 @@ def swapping(public: Public, told: Told, asked: tuple[str, ...] = ()) -> Iterato
 
 def deposits(graph: Graph, addresses: Ints) -> Groups:
     """What others pay to these addresses, by address. On a chain that hides addresses: every output by itself."""
-    created = graph.coinbase[graph.tx_of_output]
     if not (graph.address != NONE).any():
-        outputs = np.flatnonzero(~created)
+        outputs = np.flatnonzero(~graph.coinbase[graph.tx_of_output])
         return grouped(graph, outputs, outputs)
     owned = _owned(graph, addresses)
-    outputs = np.flatnonzero(owned[graph.address] & ~_signed(graph, owned)[graph.tx_of_output] & ~created)
+    others = ~_signed(graph.tx_of_input, graph.input_address, owned, graph.txs) & ~graph.coinbase
+    outputs = _paid(graph.first_output, graph.address, others, owned)
     return grouped(graph, outputs, graph.address[outputs])
 
 
 def payments(graph: Graph, addresses: Ints) -> Groups:
     """What these addresses pay to others, by transaction."""
     owned = _owned(graph, addresses)
-    other = (graph.address != NONE) & ~owned[graph.address]
-    outputs = np.flatnonzero(_signed(graph, owned)[graph.tx_of_output] & other)
+    others = ~owned
+    others[NONE] = False
+    mine = _signed(graph.tx_of_input, graph.input_address, owned, graph.txs)
+    outputs = _paid(graph.first_output, graph.address, mine, others)
     return grouped(graph, outputs, graph.tx_of_output[outputs])
 
 
@@ -96,9 +111,28 @@ def _owned(graph: Graph, addresses: Ints) -> Flags:
     return found
 
 
-def _signed(graph: Graph, owned: Flags) -> Flags:
-    found = np.zeros(graph.txs, np.bool_)
-    found[graph.tx_of_input[owned[graph.input_address]]] = True
+@compiled
+def _signed(tx_of_input: Ints, input_address: Ints, owned: Flags, txs: int) -> Flags:
+    found = np.zeros(txs, np.bool_)
+    for place in range(len(input_address)):
+        if owned[input_address[place]]:
+            found[tx_of_input[place]] = True
+    return found
+
+
+@compiled
+def _paid(first_output: Ints, address: Ints, payers: Flags, payees: Flags) -> Ints:
+    """Outputs of these transactions to these addresses."""
+    count = 0
+    for tx in np.flatnonzero(payers):
+        for output in range(first_output[tx], first_output[tx + 1]):
+            count += payees[address[output]]
+    found, count = np.empty(count, np.int64), 0
+    for tx in np.flatnonzero(payers):
+        for output in range(first_output[tx], first_output[tx + 1]):
+            if payees[address[output]]:
+                found[count] = output
+                count += 1
     return found
 
 
@@ -121,18 +155,29 @@ def grouped(graph: Graph, outputs: Ints, keys: Ints) -> Groups:
 
 def links(task: str, flow: Flow, deposit: Ints, payment: Ints, score: Any, payments: Groups) -> pa.Table:
     """ANSWERS[task] of pairs of groups: every output of one with every output of the other."""
-    gives, takes = flow.deposits.sizes[deposit], payments.sizes[payment]
-    each = gives * takes
-    pair = np.repeat(np.arange(len(deposit)), each)
-    place = np.arange(each.sum()) - np.repeat(np.cumsum(each) - each, each)
-    columns = [
-        pa.repeat(flow.coin, len(pair)),
-        pa.array(flow.deposits.outputs[flow.deposits.first[deposit[pair]] + place // takes[pair]]),
-        pa.repeat(flow.payout_coin, len(pair)),
-        pa.array(payments.outputs[payments.first[payment[pair]] + place % takes[pair]]),
-        pa.array(np.asarray(score, np.float64)[pair]),
-    ]
-    return pa.Table.from_arrays(columns, schema=ANSWERS[task])
+    first, takes = (flow.deposits.first, flow.deposits.outputs), (payments.first, payments.outputs)
+    paid, paying, each = _pairs(*first, *takes, deposit, payment, np.asarray(score, np.float64))
+    columns = [pa.repeat(flow.coin, len(each)), pa.array(paid), pa.repeat(flow.payout_coin, len(each))]
+    return pa.Table.from_arrays([*columns, pa.array(paying), pa.array(each)], schema=ANSWERS[task])
+
+
+@compiled
+def _pairs(
+    first: Ints, outputs: Ints, first_paying: Ints, paying: Ints, deposit: Ints, payment: Ints, score: Floats
+) -> tuple[Ints, Ints, Floats]:
+    """Deposit, payout and score of each link."""
+    count = 0
+    for pair in range(len(deposit)):
+        one, other = deposit[pair], payment[pair]
+        count += (first[one + 1] - first[one]) * (first_paying[other + 1] - first_paying[other])
+    found, found_paying, each = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count)
+    count = 0
+    for pair in range(len(deposit)):
+        for output in outputs[first[deposit[pair]] : first[deposit[pair] + 1]]:
+            for payout in paying[first_paying[payment[pair]] : first_paying[payment[pair] + 1]]:
+                found[count], found_paying[count], each[count] = output, payout, score[pair]
+                count += 1
+    return found, found_paying, each
 
 
 def together(task: str, tables: list[pa.Table]) -> pa.Table:

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from glasstumbler.lab.methods.chains import later
 from glasstumbler.lab.methods.compiled import compiled
 from glasstumbler.lab.public import Flags, Graph, Ints
 
 
 def in_order(graph: Graph, seeds: Flags, backward: bool) -> Ints:
     """By output: tainted base units. `backward`: the inputs' line is read from its end (LIFO)."""
-    tainted = np.where(seeds, graph.amount, 0)
-    _walk(graph.first_input, graph.spends, graph.first_output, graph.amount, graph.paid_in, seeds, backward, tainted)
+    places = np.flatnonzero(seeds)
+    tainted, count = np.zeros(graph.outputs, np.int64), np.zeros(graph.outputs, np.int64)
+    tainted[places] = graph.amount[places]
+    first_input, first_output = later(graph, places)
+    held = (np.empty(graph.outputs, np.int64), count)
+    _walk(first_input, graph.spends, first_output, graph.amount, graph.paid_in, seeds, backward, *held, tainted)
     return tainted
 
 
@@ -29,11 +34,13 @@ def _walk(
     paid_in: Ints,
     seeds: Flags,
     backward: bool,
+    begin: Ints,
+    count: Ints,
     tainted: Ints,
 ) -> None:
-    begin, count = np.zeros(len(amount), np.int64), np.zeros(len(amount), np.int64)  # of an output's stretches
+    """`begin`, `count`: of each output's stretches; of none to begin with. (numba's own zeros are written at once.)"""
     size = 1024 + len(amount) // 4
-    start, end = np.zeros(size, np.int64), np.zeros(size, np.int64)  # of each stretch, from its output's first unit
+    start, end = np.empty(size, np.int64), np.empty(size, np.int64)  # of each stretch, from its output's first unit
     used = 0
     for tx in range(len(first_input) - 1):
         ins, outs = (first_input[tx], first_input[tx + 1]), (first_output[tx], first_output[tx + 1])
@@ -118,7 +125,7 @@ def _swept(
     """The pool without what the first `outputs` outputs no longer hold, with space for `room` more."""
     alive = count[:outputs].sum()
     size = max(len(start), 2 * (alive + room))
-    new_start, new_end = np.zeros(size, np.int64), np.zeros(size, np.int64)
+    new_start, new_end = np.empty(size, np.int64), np.empty(size, np.int64)
     used = 0
     for output in range(outputs):
         for stretch in range(begin[output], begin[output] + count[output]):

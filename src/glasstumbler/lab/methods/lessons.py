@@ -42,15 +42,18 @@ class Lessons(NamedTuple):
 
 def lessons(orders: Iterable[OwnOrder], flow: Flow, graph: Graph, payer: Graph) -> Lessons | None:
     """`graph`, `payer`: the flow's chains of deposits and of payments. None if no order teaches anything."""
-    deposit_of, payment_of = flow.deposits.of_output(graph.outputs), flow.payments.of_output(payer.outputs)
+    known = [
+        (order.deposit_output, [output for coin, output in order.payouts if coin == flow.payout_coin])
+        for order in orders
+        if (order.service, order.deposit_coin) == (flow.service, flow.coin)
+    ]
+    known = [(deposit, payouts) for deposit, payouts in known if payouts]
+    deposits = flow.deposits.holding(np.array([deposit for deposit, _ in known], np.int64))
+    every = np.array([output for _, payouts in known for output in payouts], np.int64)
+    payments, ends = flow.payments.holding(every), np.cumsum([len(payouts) for _, payouts in known])
     rows, delays, shares, whole, sizes = [], [], [], [], flow.payments.sizes
-    for order in orders:
-        if (order.service, order.deposit_coin) != (flow.service, flow.coin):
-            continue
-        outputs = np.array([output for coin, output in order.payouts if coin == flow.payout_coin], np.int64)
-        if not len(outputs):
-            continue
-        deposit, mine = deposit_of[order.deposit_output], np.unique(payment_of[outputs])
+    for deposit, (_, payouts), end in zip(deposits, known, ends, strict=True):
+        mine, outputs = np.unique(payments[end - len(payouts) : end]), every[end - len(payouts) : end]
         if deposit == NONE or NONE in mine:
             continue
         alone = bool(sizes[mine].sum() == len(outputs))

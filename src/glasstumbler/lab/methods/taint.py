@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from glasstumbler.lab.methods.base import About, Told
-from glasstumbler.lab.methods.chains import ACCOUNTS, answer, spending
+from glasstumbler.lab.methods.chains import ACCOUNTS, answer, later, spending
 from glasstumbler.lab.methods.compiled import compiled
 from glasstumbler.lab.methods.intervals import in_order
 from glasstumbler.lab.public import Flags, Graph, Ints, Public
@@ -27,9 +27,14 @@ Rule = Callable[[Graph, Ints], Parts]
 
 
 def poison(graph: Graph, seeds: Ints) -> Parts:
-    tainted = _marked(graph.outputs, seeds)
-    _poison(graph.first_input, graph.spends, graph.first_output, tainted)
-    return tainted.astype(np.float64)
+    return poisoned(graph, seeds).astype(np.float64)
+
+
+def poisoned(graph: Graph, seeds: Ints) -> Flags:
+    """By output: whether any of it is tainted."""
+    tainted, (first_input, first_output) = _marked(graph.outputs, seeds), later(graph, seeds)
+    _poison(first_input, graph.spends, first_output, tainted)
+    return tainted
 
 
 @compiled
@@ -45,8 +50,9 @@ def _poison(first_input: Ints, spends: Ints, first_output: Ints, tainted: Flags)
 def haircut(graph: Graph, seeds: Ints) -> Parts:
     """In floating point. Parts are sums and quotients of what is not negative, so nothing cancels: after h hops through
     transactions of at most n inputs a part is wrong by at most the factor (1 + 2**-53) ** (h * (n + 3))."""
-    part = _marked(graph.outputs, seeds).astype(np.float64)
-    _haircut(graph.first_input, graph.spends, graph.paid_in, graph.first_output, part)
+    part, (first_input, first_output) = np.zeros(graph.outputs), later(graph, seeds)
+    part[seeds] = 1
+    _haircut(first_input, graph.spends, graph.paid_in, first_output, part)
     return part
 
 
@@ -66,8 +72,9 @@ def _haircut(first_input: Ints, spends: Ints, paid_in: Ints, first_output: Ints,
 
 def highest_out(graph: Graph, seeds: Ints) -> Parts:
     """Exact, in base units, up to the division at the end."""
-    tainted = np.where(_marked(graph.outputs, seeds), graph.amount, 0)
-    _highest_out(graph.first_input, graph.spends, graph.first_output, graph.amount, tainted)
+    tainted, (first_input, first_output) = np.zeros(graph.outputs, np.int64), later(graph, seeds)
+    tainted[seeds] = graph.amount[seeds]
+    _highest_out(first_input, graph.spends, first_output, graph.amount, tainted)
     return _parts(tainted, graph.amount)
 
 
@@ -103,7 +110,8 @@ def _marked(outputs: int, seeds: Ints) -> Flags:
 
 
 def _parts(tainted: Ints, amount: Ints) -> Parts:
-    found: Parts = tainted / np.maximum(amount, 1)
+    found, some = np.zeros(len(tainted)), np.flatnonzero(tainted)
+    found[some] = tainted[some] / np.maximum(amount[some], 1)
     return found
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from glasstumbler.lab.methods.base import About, Told
-from glasstumbler.lab.methods.chains import ACCOUNTS, answer, spending
+from glasstumbler.lab.methods.chains import ACCOUNTS, answer, later, spending
 from glasstumbler.lab.methods.compiled import compiled
-from glasstumbler.lab.methods.taint import poison
+from glasstumbler.lab.methods.taint import poisoned
 from glasstumbler.lab.public import NONE, Flags, Graph, Ints, Public
 
 WINDOW: Final = 7 * 24 * 3600
@@ -23,7 +23,8 @@ def address_taint(graph: Graph, seeds: Ints) -> Flags:
     tainted = np.zeros(graph.outputs, np.bool_)
     tainted[seeds] = True
     owned = np.zeros(graph.addresses, np.bool_)
-    _spread(graph.first_input, graph.input_address, graph.first_output, graph.address, tainted, owned)
+    first_input, first_output = later(graph, seeds)
+    _spread(first_input, graph.input_address, first_output, graph.address, tainted, owned)
     return tainted
 
 
@@ -45,13 +46,13 @@ def _spread(
 def withdrawals(graph: Graph, seeds: Ints) -> Flags:
     """By output: tainted by address; clean by transaction; the first payment to its address; worth at most all seeds
     together; in the WINDOW after the last of them. The seeds themselves are in."""
-    tx = graph.tx_of_output
-    last = graph.time[tx[seeds]].max()
-    first_payer = np.full(graph.addresses + 1, NONE, np.int64)
-    first_payer[graph.address[::-1]] = tx[::-1]
-    found: Flags = address_taint(graph, seeds) & (poison(graph, seeds) == 0)
-    found &= (graph.address != NONE) & (first_payer[graph.address] == tx) & (graph.amount <= graph.amount[seeds].sum())
-    found &= (graph.time[tx] >= last) & (graph.time[tx] <= last + WINDOW)
+    last = graph.time[graph.tx_of_output[seeds]].max()
+    outputs = np.flatnonzero(address_taint(graph, seeds) & ~poisoned(graph, seeds))
+    tx, address, amount = graph.tx_of_output[outputs], graph.address[outputs], graph.amount[outputs]
+    kept = (address != NONE) & (graph.first_payer[address] == tx) & (amount <= graph.amount[seeds].sum())
+    kept &= (graph.time[tx] >= last) & (graph.time[tx] <= last + WINDOW)
+    found = np.zeros(graph.outputs, np.bool_)
+    found[outputs[kept]] = True
     found[seeds] = True
     return found
 
