@@ -2,16 +2,17 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+READERS := .readers
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test serve check bench fuzz kills many torture setup lock tools nodes clean
+.PHONY: demo test serve check bench fuzz kills many torture setup lock tools readers nodes clean
 
 demo: setup
 	$(BIN)/glasstumbler demo
 
 # With the node software that is there: `make nodes` brings it.
-test: setup tools
+test: setup tools readers
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 serve: setup
@@ -64,6 +65,14 @@ $(READY): requirements.lock scripts/uv.lock pyproject.toml
 tools:
 	@sh scripts/debian.sh php-cli:php postgresql:pg_ctlcluster openjdk-17-jre-headless:java chromium
 
+# Published programs that judge our exports. They want other versions of what we use, so they live by themselves.
+readers: $(READERS)/.ready
+
+$(READERS)/.ready: scripts/readers.lock $(READY)
+	$(BIN)/python -m venv --without-pip $(READERS)
+	$(BIN)/uv pip sync --quiet --system-certs --python $(READERS)/bin/python --require-hashes scripts/readers.lock
+	@touch $@
+
 # Node software for private test chains: Debian's litecoind and monero; bcash, bcoin and anvil from npm; btcd and LND from
 # Go modules. Tests start it in temporary folders, on loopback.
 nodes:
@@ -75,6 +84,8 @@ lock:
 	  --extra spark --group dev --group bench pyproject.toml --output-file requirements.lock
 	echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-emit-index-url - --output-file scripts/uv.lock
+	echo "tagpack-tool==25.8.1" | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-emit-index-url - --output-file scripts/readers.lock
 
 clean:
-	rm -rf $(VENV) nodes-bin demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(READERS) nodes-bin demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis

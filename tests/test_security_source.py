@@ -156,7 +156,7 @@ def pinned(lock: str) -> dict[str, str]:
     return {part.split("==")[0].split("[")[0].strip(): part for part in parts if "==" in part}
 
 
-@pytest.mark.parametrize("file", ["requirements.lock", "scripts/uv.lock"])
+@pytest.mark.parametrize("file", ["requirements.lock", "scripts/uv.lock", "scripts/readers.lock"])
 def test_every_dependency_is_pinned_with_hashes(file: str) -> None:
     lines = (ROOT / file).read_text()
     packages = pinned(lines)

@@ -1,13 +1,16 @@
 """TagPacks against the schema, the taxonomy and the confidences that graphsense-tagpack-tool publishes.
 
-The tool itself pulls in a hundred packages (a web framework, a database driver), so the tests hold its rules, as
+The tool itself judges them too, where `make readers` has brought it (`make test` does). It pulls in a hundred packages
+(a web framework, a database driver), so it has an environment of its own, and most tests hold its rules, as
 `TagPack.validate` of its version 25.8.1 applies them: fields known, mandatory ones there or inherited, types,
 taxonomies, no tag twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from glasstumbler.lab.exports.formats import export
 from glasstumbler.lab.tasks import Dataset
 from tests.lab.conftest import rows_of
 
+ROOT = Path(__file__).parents[2]
 HEADER = {"title": str, "creator": str, "description": str, "owner": str, "is_public": bool, "tags": list}
 MANDATORY_HEADER = {"title", "creator", "tags"}
 TAG = {
@@ -96,6 +100,39 @@ def test_no_pack_speaks_of_a_live_chain(out: Path) -> None:
         addresses = [tag["address"] for tag in pack["tags"]]
         first = {"BTC": ("bcrt1", "m", "n", "2"), "BCH": ("bchreg:",), "ETH": ("0x",)}[pack["currency"]]
         assert addresses and all(address.startswith(first) for address in addresses)
+
+
+@pytest.fixture
+def tool(tmp_path: Path) -> Callable[[Path], tuple[int, str]]:
+    """Validates a folder's packs: exit code, and what it says."""
+    program = ROOT / ".readers" / "bin" / "tagpack-tool"
+    if not program.exists():
+        pytest.skip("the published tagpack-tool is not here: make readers")
+    quiet = {"HOME": str(tmp_path), "PATH": os.defpath}
+
+    def validate(folder: Path) -> tuple[int, str]:
+        command = [str(program), "tagpack", "validate", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=quiet, cwd=tmp_path)
+        return done.returncode, done.stdout + done.stderr
+
+    return validate
+
+
+def test_the_published_tool_takes_every_pack(out: Path, tool: Callable[[Path], tuple[int, str]]) -> None:
+    code, said = tool(out)
+    many = len(list(out.rglob("*.yaml")))
+    assert code == 0 and many > 5 and f"{many}/{many} TagPacks passed" in said
+
+
+def test_the_published_tool_sees_what_is_wrong(
+    out: Path, tmp_path: Path, tool: Callable[[Path], tuple[int, str]]
+) -> None:
+    pack = next(packs(out / "public"))
+    pack["confidence"] = "hearsay"
+    (tmp_path / "public").mkdir()
+    (tmp_path / "public" / "wrong.yaml").write_text(yaml.safe_dump(pack))
+    code, said = tool(tmp_path / "public")
+    assert code != 0 and "hearsay" in said
 
 
 def test_a_file_has_no_more_tags_than_tools_read(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
