@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from glasstumbler.errors import DatasetError
@@ -57,11 +58,11 @@ class Dataset:
         """A table of schemas.ANSWERS, or some columns of it."""
         return _read(self.folder / "answers" / f"{name}.parquet", schemas.ANSWERS[name], columns)
 
-    def more(self, name: str) -> pl.DataFrame:
-        """A table of schemas.MORE, such as answers/owner; no rows if the dataset does not have it."""
+    def more(self, name: str, rows: pc.Expression | None = None) -> pl.DataFrame:
+        """A table of schemas.MORE, such as answers/owner, or some rows of it; none if the dataset does not have it."""
         if not self.has(name):
             return _frame(_MORE[name].empty_table())
-        return _read(self.folder / f"{name}.parquet", _MORE[name])
+        return _read(self.folder / f"{name}.parquet", _MORE[name], rows=rows)
 
     @cached_property
     def orders(self) -> pl.DataFrame:
@@ -86,9 +87,9 @@ class Dataset:
         coins = mined["coin"].unique().sort().to_list()
         return [(coin, mined.filter(pl.col("coin") == coin).drop("coin")) for coin in coins]
 
-    @cached_property
+    @property
     def names(self) -> pl.DataFrame:
-        """Of addresses that their chains show: coin, address (number), name."""
+        """Of addresses that their chains show: coin, address (number), name. Read anew: they are large."""
         return _frame(pq.read_table(self.folder / "observer" / "address.parquet", columns=["coin", "address", "name"]))
 
     @cached_property
@@ -117,12 +118,14 @@ def _frame(table: pa.Table) -> pl.DataFrame:
     return found
 
 
-def _read(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pl.DataFrame:
+def _read(
+    path: Path, schema: pa.Schema, columns: Sequence[str] | None = None, rows: pc.Expression | None = None
+) -> pl.DataFrame:
     try:
         found = pq.read_schema(path)
         if not found.equals(schema):
             raise DatasetError(f"{path} has other columns than this program's: {', '.join(found.names)}")
-        return _frame(pq.read_table(path, columns=columns))
+        return _frame(pq.read_table(path, columns=columns, filters=rows))
     except (OSError, pa.ArrowInvalid) as error:
         raise DatasetError(f"{path} cannot be read: {error}") from None
 

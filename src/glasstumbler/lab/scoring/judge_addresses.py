@@ -7,11 +7,12 @@ from collections.abc import Iterable
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from glasstumbler.lab import tasks
 from glasstumbler.lab.public import Flags, Ints
 from glasstumbler.lab.results import Curve, Row
-from glasstumbler.lab.scoring import clustering
+from glasstumbler.lab.scoring import clustering, linking
 from glasstumbler.lab.scoring.bootstrap import Floats, Score
 from glasstumbler.lab.scoring.checked import Columns
 from glasstumbler.lab.scoring.judge import Part, Verdict, Who, measured, row
@@ -67,22 +68,32 @@ class RoleJudge:
         return [row("T1", who, name, one, many, part) for name, one in scores.items() if one.value is not None]
 
     def _examples(self, score: Floats, wrong: Flags) -> list[str]:
-        places = np.flatnonzero(wrong)
-        places = places[np.argsort(-score[places], kind="stable")][:EXAMPLES]
-        return [f"{self._name(int(one))} at {score[one]:.3g}: {self._role(int(one))}" for one in places]
+        surest = linking.surest(np.arange(len(score)), score, wrong, EXAMPLES)
+        places = [self._place(int(one)) for one in surest]
+        roles = self._roles_of([address for _, address in places])
+        return [
+            f"{self._name(*place)} at {score[one]:.3g}: it is no service's{roles.get(place, '')}"
+            for one, place in zip(surest, places, strict=True)
+        ]
 
-    def _name(self, place: int) -> str:
-        coin = int(np.searchsorted(self._scene.first_address, place, "right")) - 1
+    def _place(self, number: int) -> tuple[int, int]:
+        """Coin and address."""
+        coin = int(np.searchsorted(self._scene.first_address, number, "right")) - 1
+        return coin, number - int(self._scene.first_address[coin])
+
+    def _name(self, coin: int, address: int) -> str:
         graph = self._scene.graphs[coin]
-        return f"{graph.coin} {graph.names[place - int(self._scene.first_address[coin])].as_py()}"
+        return f"{graph.coin} {graph.names[address].as_py()}"
 
-    def _role(self, place: int) -> str:
-        coin = int(np.searchsorted(self._scene.first_address, place, "right")) - 1
-        number = place - int(self._scene.first_address[coin])
-        known = self._scene.dataset.more("answers/owner").filter(
-            pl.col("coin") == self._scene.coins[coin], pl.col("address") == number
-        )
-        return f"it is no service's, but that of: {known['role'][0]}" if len(known) else "it is no service's"
+    def _roles_of(self, addresses: list[int]) -> dict[tuple[int, int], str]:
+        """By coin and address; of the background economy."""
+        known = self._scene.dataset.more("answers/owner", pc.field("address").isin(addresses)) if addresses else None
+        lines = known.reverse().select("coin", "address", "role").iter_rows() if known is not None else ()
+        return {
+            (self._scene.coins.index(coin), address): f", but that of: {role}"
+            for coin, address, role in lines
+            if coin in self._scene.coins
+        }
 
 
 class ClusterJudge:
