@@ -51,6 +51,8 @@ def filled(lab: Laboratory, slug: str, way: str) -> Form:
     if "ln_invoice" in fields:
         assert lab.house.lightning is not None
         fields["ln_invoice"] = lab.house.lightning.invoice(100_000_000)
+    if "pp_url" in fields:
+        fields["pp_url"] = f"http://127.0.0.1/lab/v1/bip70?address={lab.address('btc')}&amount=0.01"
     return form._replace(fields=fields, rows=[{**row, "address": lab.address("btc")} for row in form.rows])
 
 
@@ -198,6 +200,7 @@ WRONG = [
     ("xmrto", "address", {"amount_currency": "EUR"}, {}, "amount_currency"),
     ("xmrto", "address", {"btc_dest_address": ADDRESS[:-1]}, {}, "btc_dest_address"),
     ("xmrto", "invoice", {"ln_invoice": "lnbcrt1"}, {}, "ln_invoice"),
+    ("xmrto", "url", {"pp_url": "https://bitpay.com/invoice?id=1"}, {}, "pp_url"),
 ]
 
 

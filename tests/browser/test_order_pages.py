@@ -29,6 +29,9 @@ def fill(page: Page, way: str) -> None:
     if way == "invoice":
         page.click("#invoice")
         expect(page.locator("#ln_invoice")).to_have_value(re.compile("lnbcrt"))
+    elif way == "url":
+        page.click("#pp-request")
+        expect(page.locator("#pp_url")).to_have_value(re.compile("/lab/v1/bip70"))
     else:
         page.click("#fresh")
         for field in page.locator("[name=address], [name=btc_dest_address]").all():
@@ -105,6 +108,20 @@ def test_the_form_is_checked_as_one_types(browse: Open) -> None:
     expect(page.locator("#fee")).not_to_have_attribute("aria-invalid", "true")
     page.locator("#address-0").fill("1BoatSLRHtKNngkdXEeobR76b53LETtpyT")
     expect(page.locator("#note-address-0")).to_contain_text("test")
+
+
+def test_another_coin_moves_the_bounds_of_the_fee(browse: Open) -> None:
+    page = browse("/services/bestmixer/order")
+    page.click("#way-amounts")
+    expect(page.locator("#way-amounts")).to_have_attribute("aria-pressed", "true")
+    slider = page.locator("[data-slides=fee]")
+    assert slider.get_attribute("min") == "1.0"
+    page.locator("#coin").select_option("ltc")
+    expect(slider).to_have_attribute("min", "3.0")
+    expect(page.locator("#amount-0 + .unit")).to_have_text("LTC")
+    page.locator("#coin").select_option("btc")
+    expect(slider).to_have_attribute("min", "1.0")
+    expect(page.locator("#amount-0 + .unit")).to_have_text("BTC")
 
 
 def test_shares_stay_a_hundred_percent(browse: Open) -> None:

@@ -40,7 +40,9 @@ def test_answers_stand_beside_the_truth(small: Lab) -> None:
         while 'http-equiv="refresh"' in (page := browser.get(glass).text):
             assert time.monotonic() < end
             time.sleep(1)
-    rows = re.findall(r'<a class="mono" href="/docs/methods">([a-z-]+)</a>', page)
+        methods = browser.get("/docs/methods").text
+    rows = re.findall(r'<a class="mono" href="/docs/methods#([a-z-]+)">\1</a>', page)
+    assert all(f'<h3 id="{name}">' in methods for name in rows), "each has a place of its own there"
     assert {"cospend", "taint-poison", "taint-haircut", "coinjoin-rule"} <= set(rows), page
     assert "These answers speak of this service's policy" in page
     assert "Methods that were not asked, and why" in page

@@ -119,6 +119,10 @@ def _lightning(form: Form, key: str) -> Object:
     return Object([("ln_invoice", form.fields["ln_invoice"])])
 
 
+def _payment_url(form: Form, key: str) -> Object:
+    return Object([("pp_url", form.fields["pp_url"])])
+
+
 # -- where errors belong ----------------------------------------------------------------------------------------------
 
 _OF_OUTPUT: Final[Mapping[type[GlassTumblerError], str]] = {BadAddress: "address", BadDelay: "delay"}
@@ -195,6 +199,11 @@ WAYS: Final[Mapping[str, tuple[Way, ...]]] = {
         Way(
             "invoice", "To a Lightning invoice", "The invoice says the amount.", "/api/v3/xmr2btc/order_create_ln/",
             MappingProxyType({"ln_invoice": "", "invoice_amount": "0.001"}), (), _lightning, _by_name,
+        ),
+        Way(  # version 2, which has it in every laboratory: in version 3 a setting says so
+            "url", "To a payment URL", "The payment request behind the URL (BIP 70) says address and amount.",
+            "/api/v2/xmr2btc/order_create_pp/", MappingProxyType({"pp_url": "", "request_amount": "0.01"}), (),
+            _payment_url, _by_name,
         ),
     ),
 }  # fmt: skip

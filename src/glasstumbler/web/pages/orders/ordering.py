@@ -4,6 +4,7 @@ documented request, and whatever is said of it is the API's own answer."""
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,7 +13,8 @@ from starlette.routing import BaseRoute
 from glasstumbler.dialects.base import Request as Asked
 from glasstumbler.dialects.base import Response as Answer
 from glasstumbler.errors import BadAmount, Rejection, UnknownEndpoint
-from glasstumbler.money import parse
+from glasstumbler.money import parse, text
+from glasstumbler.payment_url import FIXTURE
 from glasstumbler.service import Refusal, Service
 from glasstumbler.web.pages.orders import forms, replies
 from glasstumbler.web.pages.orders.forms import Form
@@ -23,6 +25,7 @@ from glasstumbler.web.pages.words import ticker
 
 _INVOICE_SECONDS = 24 * 3600
 _INVOICE_MOST = parse("1", "msat")
+_REQUEST_MOST = parse("1000", "btc")
 
 
 class Ordering:
@@ -47,7 +50,7 @@ class Ordering:
         if verb == "way":
             return self._page(request, service, _carried(form, forms.first(service.slug, argument)))
         try:
-            form = await self._edited(service, form, verb, argument)
+            form = await self._edited(request, service, form, verb, argument)
         except Rejection as error:
             return self._page(request, service, form, Note(error.field or forms.GENERAL, error.text, "", False), 200)
         return self._page(request, service, form)
@@ -81,7 +84,7 @@ class Ordering:
         noted = Note(forms.GENERAL, replies.message(answer), replies.code(answer), False)
         return self._page(request, service, form, noted, 422, answer)
 
-    async def _edited(self, service: Service, form: Form, verb: str, argument: str) -> Form:
+    async def _edited(self, request: Request, service: Service, form: Form, verb: str, argument: str) -> Form:
         if verb == "add" and len(form.rows) < service.policy.max_outputs:
             return forms.added(form, forms.way(service.slug, form.way))
         if verb == "remove" and argument.isdecimal():
@@ -90,6 +93,8 @@ class Ordering:
             return await self._with_addresses(service, form, argument)
         if verb == "invoice":
             return await self._with_invoice(form)
+        if verb == "request":
+            return await self._with_request(request, form)
         return form
 
     async def _with_addresses(self, service: Service, form: Form, argument: str) -> Form:
@@ -112,9 +117,17 @@ class Ordering:
         network = self._house.lightning
         if network is None:
             raise UnknownEndpoint("no Lightning network runs here")
-        amount = _invoice_amount(form.fields.get("invoice_amount", ""))
+        amount = _amount(form, "invoice_amount", "msat", _INVOICE_MOST)
         invoice = await self._site.in_thread(network.invoice, amount, _INVOICE_SECONDS)
         return form._replace(fields={**form.fields, "ln_invoice": invoice})
+
+    async def _with_request(self, request: Request, form: Form) -> Form:
+        """The lab's own payment request, to a fresh address."""
+        chain = self._house.chains["btc"]
+        amount = _amount(form, "request_amount", "btc", _REQUEST_MOST)
+        query = {"address": await self._site.in_thread(chain.fresh_address), "amount": text(amount, "btc")}
+        url = f"{request.url.scheme}://{request.url.netloc}{FIXTURE}?{urlencode(query)}"
+        return form._replace(fields={**form.fields, "pp_url": url})
 
     # -- what the templates want --------------------------------------------------------------------------------------
 
@@ -146,7 +159,7 @@ class Ordering:
             "ways": forms.WAYS[slug],
             "chosen": chosen,
             "places": _places(form),
-            "coins": [name for name in policy.coins if policy.swap is None],
+            "coins": dict(policy.coins) if policy.swap is None else {},
             "coin": coin,
             "unit": ticker(coin),
             "limits": policy.coins.get(coin),
@@ -175,11 +188,12 @@ def _carried(before: Form, after: Form) -> Form:
     return forms.shared(after._replace(fields=fields, rows=rows))
 
 
-def _invoice_amount(given: str) -> int:
+def _amount(form: Form, field: str, coin: str, most: int) -> int:
+    """What the lab is asked to make an invoice or a payment request for. BadAmount names the field."""
     try:
-        amount = parse(given, "msat")
+        amount = parse(form.fields.get(field, ""), coin)
     except ValueError as error:
-        raise BadAmount(str(error), "invoice_amount") from None
-    if not 0 < amount <= _INVOICE_MOST:
-        raise BadAmount("a test invoice is for more than 0 and at most 1 BTC", "invoice_amount")
+        raise BadAmount(str(error), field) from None
+    if not 0 < amount <= most:
+        raise BadAmount(f"more than 0 and at most {text(most, coin)} BTC is wanted", field)
     return amount

@@ -43,8 +43,19 @@
     all.forEach(follow);
   }
 
+  // Each coin has its own limits of the fee, and is the unit of its amounts.
+  function suit(coin) {
+    const { least, most } = coin.selectedOptions[0].dataset, slider = document.querySelector("[data-slides=fee]");
+    if (!least) return;
+    slider.min = least;
+    slider.max = most;
+    follow(slider);
+    for (const unit of document.querySelectorAll("[name=amount] + .unit")) unit.textContent = coin.selectedOptions[0].text;
+  }
+
   document.addEventListener("input", (event) => {
     const moved = event.target;
+    if (moved.id === "coin") suit(moved);
     if (moved.matches("[data-shares]")) share(moved);
     else if (moved.matches(".slider")) fieldOf(moved).value = moved.dataset.steps ? steps(moved)[moved.value] : moved.value;
     else document.querySelectorAll(`[data-slides="${CSS.escape(moved.id)}"]`).forEach(follow);
