@@ -155,29 +155,35 @@ def grouped(graph: Graph, outputs: Ints, keys: Ints) -> Groups:
 
 def links(task: str, flow: Flow, deposit: Ints, payment: Ints, score: Any, payments: Groups) -> pa.Table:
     """ANSWERS[task] of pairs of groups: every output of one with every output of the other."""
-    first, takes = (flow.deposits.first, flow.deposits.outputs), (payments.first, payments.outputs)
-    paid, paying, each = _pairs(*first, *takes, deposit, payment, np.asarray(score, np.float64))
-    columns = [pa.repeat(flow.coin, len(each)), pa.array(paid), pa.repeat(flow.payout_coin, len(each))]
-    return pa.Table.from_arrays([*columns, pa.array(paying), pa.array(each)], schema=ANSWERS[task])
+    many = int((flow.deposits.sizes[deposit] * payments.sizes[payment]).sum())
+    pairs = (np.empty(many, np.int64), np.empty(many, np.int64), np.empty(many))
+    both = (flow.deposits.first, flow.deposits.outputs, payments.first, payments.outputs)
+    _pairs(*both, deposit, payment, np.asarray(score, np.float64), *pairs)
+    paid, paying, each = map(pa.array, pairs)
+    columns = [pa.repeat(flow.coin, many), paid, pa.repeat(flow.payout_coin, many), paying, each]
+    return pa.Table.from_arrays(columns, schema=ANSWERS[task])
 
 
 @compiled
 def _pairs(
-    first: Ints, outputs: Ints, first_paying: Ints, paying: Ints, deposit: Ints, payment: Ints, score: Floats
-) -> tuple[Ints, Ints, Floats]:
+    first: Ints,
+    outputs: Ints,
+    first_paying: Ints,
+    paying: Ints,
+    deposit: Ints,
+    payment: Ints,
+    score: Floats,
+    found: Ints,
+    found_paying: Ints,
+    each: Floats,
+) -> None:
     """Deposit, payout and score of each link."""
-    count = 0
-    for pair in range(len(deposit)):
-        one, other = deposit[pair], payment[pair]
-        count += (first[one + 1] - first[one]) * (first_paying[other + 1] - first_paying[other])
-    found, found_paying, each = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count)
     count = 0
     for pair in range(len(deposit)):
         for output in outputs[first[deposit[pair]] : first[deposit[pair] + 1]]:
             for payout in paying[first_paying[payment[pair]] : first_paying[payment[pair] + 1]]:
                 found[count], found_paying[count], each[count] = output, payout, score[pair]
                 count += 1
-    return found, found_paying, each
 
 
 def together(task: str, tables: list[pa.Table]) -> pa.Table:

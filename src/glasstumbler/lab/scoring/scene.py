@@ -73,12 +73,14 @@ class Scene:
         coin = int(np.searchsorted(self.first_output, output, "right")) - 1
         graph, mine = self.graphs[coin], output - int(self.first_output[coin])
         tx = int(graph.tx_of_output[mine])
-        return f"{self.coins[coin]} {self._hashes[coin][tx].as_py()[:12]}:{mine - int(graph.first_output[tx])}"
+        return f"{self.coins[coin]} {self._hashes[coin][tx].as_py()}:{mine - int(graph.first_output[tx])}"
 
     @cached_property
     def _hashes(self) -> list[pa.ChunkedArray]:
+        """By coin, by transaction: how its hash begins."""
         table = pq.read_table(self.dataset.folder / "observer" / "tx.parquet", columns=["coin", "txid"])
-        return [table.filter(pc.equal(table["coin"], coin))["txid"] for coin in self.coins]
+        starts = pc.utf8_slice_codeunits(table["txid"], 0, 12)
+        return [starts.filter(pc.equal(table["coin"], coin)) for coin in self.coins]
 
     def asked(self, task: str, own: Ints) -> Asked:
         """T8 scores all but its own orders; other tasks those that do not teach."""
