@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -70,17 +71,19 @@ class Choice(NamedTuple):
 FeeOf = Callable[[Sequence[str], bool], int]
 """Fee of a transaction with inputs of these kinds, with or without a change output."""
 
+_NUMBER, _AMOUNT = attrgetter("number"), attrgetter("amount")
 _ORDERS: dict[Selection, Callable[[list[Coin]], list[Coin]]] = {
-    Selection.OLDEST: lambda coins: sorted(coins, key=lambda coin: coin.number),
-    Selection.LARGEST: lambda coins: sorted(coins, key=lambda coin: (-coin.amount, coin.number)),
-    Selection.SMALLEST: lambda coins: sorted(coins, key=lambda coin: (coin.amount, coin.number)),
+    Selection.OLDEST: lambda coins: coins,
+    Selection.LARGEST: lambda coins: sorted(coins, key=_AMOUNT, reverse=True),
+    Selection.SMALLEST: lambda coins: sorted(coins, key=_AMOUNT),
 }
+"""Of coins by number, which is how equal ones stay."""
 
 
 def arrange(coins: list[Coin], selection: Selection, chance: random.Random) -> list[Coin]:
     if selection is Selection.RANDOM:
         return chance.sample(coins, len(coins))
-    return _ORDERS[selection](coins)
+    return _ORDERS[selection](sorted(coins, key=_NUMBER))
 
 
 def choose(

@@ -85,8 +85,11 @@ def divide(total: int, weights: Sequence[int]) -> list[int]:
     if not whole:
         return [0] * len(weights)
     parts = [total * weight // whole for weight in weights]
+    lost = total - sum(parts)
+    if not lost:
+        return parts
     order = sorted(range(len(weights)), key=lambda i: (-(total * weights[i] % whole), i))
-    for index in order[: total - sum(parts)]:
+    for index in order[:lost]:
         parts[index] += 1
     return parts
 

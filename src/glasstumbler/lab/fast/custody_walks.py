@@ -21,19 +21,19 @@ class Walks(NamedTuple):
 
     place: dict[int, int]
     """By number of a payment: its row."""
-    first: Ints
-    order: Ints
-    hops: Ints
-    truncated: Flags
+    first: list[int]
+    order: list[int]
+    hops: list[int]
+    truncated: list[bool]
 
     def met(self, payment: int, order: int) -> tuple[int | None, bool]:
         """truth.Link's hops and truncated."""
         row = self.place[payment]
-        for at in range(int(self.first[row]), int(self.first[row + 1])):
+        for at in range(self.first[row], self.first[row + 1]):
             if self.order[at] == order:
-                hops = int(self.hops[at])
-                return None if hops == NEVER else hops, bool(self.truncated[row])
-        return None, bool(self.truncated[row])
+                hops = self.hops[at]
+                return None if hops == NEVER else hops, self.truncated[row]
+        return None, self.truncated[row]
 
 
 def walks(payments: Sequence[Payment], coins: Sequence[Coin], brought: dict[str, int]) -> Walks:
@@ -49,7 +49,7 @@ def walks(payments: Sequence[Payment], coins: Sequence[Coin], brought: dict[str,
     hops, truncated = _walk(
         *_rows(spent), made_by, *_rows(sources), first, order, 1 + max((0, *order.tolist())), MOST_HOPS
     )
-    return Walks(place, first, order, hops, truncated)
+    return Walks(place, first.tolist(), order.tolist(), hops.tolist(), truncated.tolist())
 
 
 def _sources(coin: Coin, brought: dict[str, int]) -> list[int]:
