@@ -15,10 +15,12 @@ from scipy.sparse.csgraph import connected_components
 
 from glasstumbler.errors import MethodError
 from glasstumbler.lab import schemas
-from glasstumbler.lab.methods.base import Told
+from glasstumbler.lab.methods.base import Cluster, OwnOrder, Told
 from glasstumbler.lab.methods.chance import Chance
 from glasstumbler.lab.methods.coinjoin import coinjoins as local_coinjoins
 from glasstumbler.lab.methods.cospend import CoSpend
+from glasstumbler.lab.methods.demixing import Demixing
+from glasstumbler.lab.methods.flows import Flow, mixing
 from glasstumbler.lab.methods.taint import Haircut, Poison
 from glasstumbler.lab.public import Public
 from glasstumbler.lab.results import Row
@@ -27,9 +29,10 @@ from glasstumbler.lab.scoring import bootstrap, clustering, linking
 from glasstumbler.lab.scoring.run import score as local_score
 from glasstumbler.lab.simulate import simulate
 from glasstumbler.lab.spark.chains import Chains, chains, table
-from glasstumbler.lab.spark.chance import chance
+from glasstumbler.lab.spark.chance import DAY, chance
 from glasstumbler.lab.spark.components import components
 from glasstumbler.lab.spark.cospend import coinjoins, cospend
+from glasstumbler.lab.spark.demixing import demixing, lessons_of
 from glasstumbler.lab.spark.engine import chosen, score
 from glasstumbler.lab.spark.flows import flows, known, owned
 from glasstumbler.lab.spark.owners import PARTS, agreement
@@ -54,6 +57,7 @@ WAVE = 250
 TOLERANCE = 1e-12
 """Relative: sums of the same floating-point numbers in another order."""
 ORDERS = 300
+COINS = ("btc", "ltc")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +73,7 @@ def observer(request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pyt
         return folder / "observer"
     odd: Path = tmp_path_factory.mktemp("random") / "odd [a] {b} *?"
     odd.mkdir()
-    small_chains.public(odd, {coin: random_chains.drawn(seed, 600) for seed, coin in enumerate(("btc", "ltc"))})
+    small_chains.public(odd, {coin: random_chains.drawn(seed, 600) for seed, coin in enumerate(COINS)})
     return odd
 
 
@@ -115,8 +119,8 @@ def test_taint_is_the_local_one_to_the_last_bit(session: Spark, read: Chains, ob
 
 
 def test_a_simulation_gives_the_same(session: Spark, tmp_path: Path) -> None:
-    """Clusters, and what chance names where nothing is known of a service's delays, and where the earlier half of the
-    orders is."""
+    """Clusters; what chance names where nothing is known of a service's delays, and where the earlier half of the
+    orders is; and what demixing names."""
     simulate("volume-sweep", load("volume-sweep"), 40, 5, tmp_path, None)
     dataset = Dataset(tmp_path)
     read = chains(session, tmp_path / "observer")
@@ -126,11 +130,58 @@ def test_a_simulation_gives_the_same(session: Spark, tmp_path: Path) -> None:
     wallets = table(session, tmp_path / "answers", "wallet_truth", schemas.WALLET_TRUTH)
     found = flows(session, read, owned(read, wallets, addresses))
     for split in (untaught(dataset), by_time(dataset)):
-        lessons = known(session, read, found, taught(dataset, split))
+        (lessons,) = known(session, read, found, [taught(dataset, split)])
         method = Chance()
         method.fit(dataset.public, told(dataset, "T2", split))
         named = chance(session, read, found, lessons).toArrow()
         assert sorted_rows(named) == sorted_rows(method.predict(dataset.public))
+    demixed = demixing(read, found, lessons_of(lessons, lessons)).toArrow()
+    other = Demixing()
+    other.fit(dataset.public, told(dataset, "T2", split))
+    assert sorted_rows(demixed) == sorted_rows(other.predict(dataset.public))
+
+
+def test_demixing_names_the_local_ones(session: Spark, tmp_path: Path) -> None:
+    """In five stretches of a day. One service pays whole transactions, one single outputs, and of two nothing is known
+    but what the others do. Amounts are small and many are alike."""
+    small_chains.public(tmp_path, {coin: random_chains.drawn(seed, 600, 4, 60, 300) for seed, coin in enumerate(COINS)})
+    public, draw = Public(tmp_path), np.random.default_rng(2)
+    clusters = tuple(
+        Cluster(service, coin, np.sort(draw.choice(public.graph(coin).addresses, 60, replace=False)))
+        for service in ("one", "other")
+        for coin in COINS
+    )
+    flows_ = list(mixing(public, Told(NO_TAGS, clusters)))
+    orders = tuple(
+        order for flow, whole in zip(flows_[:2], (True, False), strict=True) for order in invented(flow, whole, draw)
+    )
+    assert len(orders) > 50
+    method = Demixing()
+    method.fit(public, Told(NO_TAGS, clusters, orders))
+    read = chains(session, tmp_path)
+    own = [(one.service, read.pack(one.coin, int(address))) for one in clusters for address in one.addresses]
+    found = flows(session, read, session.session.createDataFrame(own, "service string, address long"))
+    (lessons,) = known(session, read, found, [orders])
+    named = demixing(read, found, lessons_of([(one.service, one.coin) for one in clusters], lessons)).toArrow()
+    assert sorted_rows(named) == sorted_rows(method.predict(public))
+    assert len(named) > 1000 and public.graph("btc").time[-1] > 4 * DAY
+
+
+def invented(flow: Flow, whole: bool, draw: np.random.Generator) -> Iterator[OwnOrder]:
+    """Deposits, and what the service pays in the next hours: one payment, or the first outputs of some."""
+    for deposit, time in enumerate(flow.deposits.time):
+        later = np.flatnonzero((flow.payments.time > time) & (flow.payments.time < time + 6 * 3600))
+        if not len(later) or not flow.deposits.amount[deposit]:
+            continue
+        chosen = draw.choice(later, 1 if whole else min(len(later), 3), replace=False)
+        ends = flow.payments.first[chosen + 1] if whole else flow.payments.first[chosen] + 1
+        outputs = [
+            int(flow.payments.outputs[place])
+            for start, end in zip(flow.payments.first[chosen], ends, strict=True)
+            for place in range(start, end)
+        ]
+        first = int(flow.deposits.outputs[flow.deposits.first[deposit]])
+        yield OwnOrder(flow.service, flow.coin, first, tuple((flow.coin, output) for output in outputs))
 
 
 def test_components_are_scipys(session: Spark) -> None:
@@ -159,10 +210,14 @@ def test_nothing_hangs_together_without_edges(session: Spark) -> None:
 
 
 def test_rows_are_the_local_ones(session: Spark, folder: Path) -> None:
-    """All but ceilings, which stand beside the local engine's only. Poison and haircut are scored in one way."""
-    methods = ["null", "cospend", "taint-haircut"]
-    mine = {key(row): row for row in score(session, Dataset(folder), methods).rows}
-    local = local_score(folder, methods).results.rows
+    """Poison and haircut are scored in one way."""
+    methods = ["null", "demixing", "cospend", "taint-haircut"]
+    compare(score(session, Dataset(folder), methods).rows, local_score(folder, methods).results.rows)
+
+
+def compare(found: list[Row], local: list[Row]) -> None:
+    """All but ceilings, which stand beside the local engine's only."""
+    mine = {key(row): row for row in found}
     theirs = {key(row): row for row in local if row.role != "ceiling"}
     assert mine.keys() == theirs.keys()
     for name, row in mine.items():
@@ -179,8 +234,8 @@ def numbers(row: Row) -> list[float]:
 
 
 def test_what_does_not_stand_on_spark_is_refused() -> None:
-    with pytest.raises(MethodError, match="Spark has not the method 'demixing'; it has null, cospend, taint-poison"):
-        chosen(["demixing"], [])
+    with pytest.raises(MethodError, match="Spark has not the method 'fifo-time'; it has null, demixing, cospend"):
+        chosen(["fifo-time"], [])
     with pytest.raises(MethodError, match="Spark has nothing for T7; it has null"):
         chosen([], ["T7"])
 

@@ -138,14 +138,19 @@ def _paid(first_output: Ints, address: Ints, payers: Flags, payees: Flags) -> In
 
 def grouped(graph: Graph, outputs: Ints, keys: Ints) -> Groups:
     """Outputs with one key are a group."""
+    return gathered(outputs, keys, graph.amount[outputs], graph.time[graph.tx_of_output[outputs]])
+
+
+def gathered(outputs: Ints, keys: Ints, amounts: Ints, times: Ints) -> Groups:
+    """As `grouped`, of what is known of each output."""
     if not len(outputs):
         nothing = np.zeros(0, np.int64)
         return Groups(np.zeros(1, np.int64), nothing, nothing, nothing)
     order = np.lexsort((outputs, keys))
     outputs, keys = outputs[order], keys[order]
     starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-    amount = np.add.reduceat(graph.amount[outputs], starts)
-    time = np.maximum.reduceat(graph.time[graph.tx_of_output[outputs]], starts)
+    amount = np.add.reduceat(amounts[order], starts)
+    time = np.maximum.reduceat(times[order], starts)
     by_time = np.lexsort((outputs[starts], time))
     sizes = np.diff(np.append(starts, len(outputs)))[by_time]
     first = np.concatenate([[0], np.cumsum(sizes)])

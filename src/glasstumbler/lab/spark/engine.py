@@ -19,22 +19,24 @@ from pyspark.sql import functions as fn
 
 from glasstumbler.errors import MethodError
 from glasstumbler.lab import schemas, tasks
+from glasstumbler.lab.methods.lessons import Lessons
 from glasstumbler.lab.methods.page import TASKS
 from glasstumbler.lab.methods.registry import METHODS
 from glasstumbler.lab.results import Bootstrap, DatasetInfo, Results, Role, Row, Timing
-from glasstumbler.lab.scoring import bootstrap, clustering, linking, tainting
+from glasstumbler.lab.scoring import bootstrap, cast, clustering, linking, tainting
 from glasstumbler.lab.scoring.bootstrap import Floats, Measure, scored
 from glasstumbler.lab.spark import owners, ranks
 from glasstumbler.lab.spark.cases import Cases
 from glasstumbler.lab.spark.chains import Chains, chains, table
 from glasstumbler.lab.spark.chance import chance
 from glasstumbler.lab.spark.cospend import cospend
-from glasstumbler.lab.spark.flows import Flows, flows, known, owned
+from glasstumbler.lab.spark.demixing import demixing, lessons_of
+from glasstumbler.lab.spark.flows import Flows, Known, flows, known, owned
 from glasstumbler.lab.spark.orders import Asked, Division, divisions
 from glasstumbler.lab.spark.session import Spark
 from glasstumbler.lab.spark.taint import RULES, Waves, taint, waves
 from glasstumbler.lab.spark.units import grouped
-from glasstumbler.lab.tasks import Dataset, Split
+from glasstumbler.lab.tasks import Dataset
 
 Show = Callable[[str, int, int], None]
 REMARK: Final = "Scored with Spark: only the methods that stand there, without ceilings, curves and error cards."
@@ -42,13 +44,15 @@ _LINK: Final = ("deposit", "payout")
 
 
 def chosen(methods: Sequence[str], only: Sequence[str]) -> list[str]:
-    """`methods`: of ENGINE; empty: all. `only`: tasks; empty: all. MethodError for what does not stand here."""
-    wanted = [name for name in ENGINE if name in (methods or ENGINE) and METHODS[name].task in (only or TASKS)]
+    """`methods`: of ENGINE; empty: all. `only`: tasks; empty: all. What is chance of a method's task is there with it.
+    MethodError for what does not stand here."""
+    asked = [name for name in methods or ENGINE if name in ENGINE and METHODS[name].task in (only or TASKS)]
+    beside = {cast.CHANCE.get(METHODS[name].task) for name in asked}
     strange = [name for name in methods if name not in ENGINE]
-    if strange or not wanted:
+    if strange or not asked:
         what = f"the method {strange[0]!r}" if strange else f"nothing for {', '.join(only)}"
         raise MethodError(f"Spark has {'not ' if strange else ''}{what}; it has {', '.join(ENGINE)}")
-    return wanted
+    return [name for name in ENGINE if name in {*asked, *beside}]
 
 
 def score(spark: Spark, dataset: Dataset, wanted: Sequence[str], show: Show | None = None) -> Results:
@@ -92,6 +96,27 @@ class Board:
         return flows(self.spark, self.chains, self.own)
 
     @cached_property
+    def known(self) -> Known:
+        """What the training orders teach."""
+        return known(self.spark, self.chains, self.flows, [tasks.taught(self.dataset, self.split)])[0]
+
+    @cached_property
+    def pairs(self) -> list[tuple[str, str]]:
+        """(service, coin) that services deal in."""
+        dealt = self.dataset.answers("service_policy").select("service", "coin").unique()
+        return sorted(pair for pair in dealt.iter_rows() if pair[1] in self.chains.coins)
+
+    @cached_property
+    def others(self) -> Known:
+        """What a service's flows are answered by if all orders teach but its own."""
+        services = [one.service for one in self.asked.divisions if one.service]
+        taught = [tasks.taught(self.dataset, tasks.without(self.dataset, service)) for service in services]
+        found: dict[tuple[str, str], Lessons] = {}
+        for service, lessons in zip(services, known(self.spark, self.chains, self.flows, taught), strict=True):
+            found |= lessons_of([pair for pair in self.pairs if pair[0] == service], lessons)
+        return found
+
+    @cached_property
     def asked(self) -> Asked:
         return Asked(self.spark, self.chains, self.dataset, self.split)
 
@@ -113,25 +138,29 @@ class Board:
 # -- T2 ---------------------------------------------------------------------------------------------------------------
 
 
-def _chance(board: Board) -> Iterator[Row]:
+def _linked(name: str, answer: Callable[[Board, bool], DataFrame], board: Board) -> Iterator[Row]:
+    """`answer`: ANSWERS["T2"]; where its last argument is true, of each service by what only the others teach."""
     asked = board.asked
     if not len(asked.rows):
         return
-    links = _null(board, board.split)
-    parts = _order_parts(board, links)
-    strays = asked.strays(board.chains, links)
+    links = board.packed(answer(board, False))
+    parts, strays = _order_parts(board, links), asked.strays(board.chains, links)
     for division, units in zip(asked.divisions, asked.units(parts, asked.divisions, strays), strict=True):
-        yield from _ranked("null", division, units)
+        yield from _ranked(name, division, units)
     services = [one for one in asked.divisions if one.service]
-    if services:  # of a service that taught nothing; all at once, since none teaches another
-        parts = _order_parts(board, _null(board, tasks.untaught(board.dataset)))
+    if services:
+        parts = _order_parts(board, board.packed(answer(board, True)))
         for division, units in zip(services, asked.units(parts, services), strict=True):
-            yield from _ranked("null", division, units, division.service)
+            yield from _ranked(name, division, units, division.service)
 
 
-def _null(board: Board, split: Split) -> DataFrame:
-    lessons = known(board.spark, board.chains, board.flows, tasks.taught(board.dataset, split))
-    return board.packed(chance(board.spark, board.chains, board.flows, lessons))
+def _chance(board: Board, left_out: bool) -> DataFrame:
+    """The others teach a service nothing."""
+    return chance(board.spark, board.chains, board.flows, {} if left_out else board.known)
+
+
+def _demixing(board: Board, left_out: bool) -> DataFrame:
+    return demixing(board.chains, board.flows, board.others if left_out else lessons_of(board.pairs, board.known))
 
 
 def _order_parts(board: Board, links: DataFrame) -> DataFrame:
@@ -142,7 +171,8 @@ def _order_parts(board: Board, links: DataFrame) -> DataFrame:
 def _ranked(name: str, division: Division, units: Floats, left_out: str = "") -> Iterator[Row]:
     measures = {**linking.RANKS, **(linking.CLAIMS if METHODS[name].calibrated else {})}
     orders = int(units[:, linking.ORDERS].sum())
-    for row in _rows("T2", name, "chance", measures, units, orders):
+    role: Role = "chance" if name in cast.CHANCE.values() else "method"
+    for row in _rows("T2", name, role, measures, units, orders):
         yield msgspec.structs.replace(row, service=division.service, volume=division.volume, left_out=left_out)
 
 
@@ -223,7 +253,8 @@ def _followed(board: Board, name: str, role: Role, answers: DataFrame) -> Iterat
 # -- all --------------------------------------------------------------------------------------------------------------
 
 ENGINE: Final[Mapping[str, Callable[[Board], Iterator[Row]]]] = {
-    "null": _chance,
+    "null": partial(_linked, "null", _chance),
+    "demixing": partial(_linked, "demixing", _demixing),
     "cospend": _cospend,
     **{name: partial(_taint, name) for name in RULES},
 }

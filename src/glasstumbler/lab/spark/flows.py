@@ -71,27 +71,31 @@ Known = Mapping[tuple[str, str], Lessons]
 """By service and coin."""
 
 
-def known(spark: Spark, chains: Chains, found: Flows, orders: Sequence[OwnOrder]) -> Known:
-    """What lessons.py learns of the same orders. They are few, and so is what is collected of them."""
+def known(spark: Spark, chains: Chains, found: Flows, taught: Sequence[Sequence[OwnOrder]]) -> list[Known]:
+    """What lessons.py learns of the same orders, of each of the sets of orders by itself. They are few, and so is what
+    is collected of them."""
     told = [
-        (row, order.service, chains.pack(coin, order.deposit_output), chains.pack(coin, output))
+        (place, row, order.service, chains.pack(coin, order.deposit_output), chains.pack(coin, output))
+        for place, orders in enumerate(taught)
         for row, order in enumerate(orders)
         for coin, output in order.payouts
         if coin == order.deposit_coin and coin in chains.coins
     ]
-    frame = spark.session.createDataFrame(told, "row int, service string, deposited long, output long")
-    frame = fn.broadcast(frame)
+    shape = "taught int, row int, service string, deposited long, output long"
+    frame = fn.broadcast(spark.session.createDataFrame(told, shape))
+    named = fn.broadcast(frame.select("service", "output").distinct())
     sizes = found.payments.groupBy("service", "tx").agg(fn.count("*").alias("size"))
-    paid = found.payments.join(frame.select("service", "output"), ["service", "output"], "left_semi")
+    paid = found.payments.join(named, ["service", "output"], "left_semi")
     paid = paid.join(sizes, ["service", "tx"]).select(
         "service", "output", "tx", "size", fn.col("time").alias("paid_at"), fn.col("amount").alias("paid")
     )
     came = found.deposits.select("service", fn.col("output").alias("deposited"), "time", "amount")
     rows = frame.join(came, ["service", "deposited"]).join(paid, ["service", "output"], "left").collect()
-    return _lessons(chains, rows)
+    return [_lessons(chains, [row for row in rows if row["taught"] == place]) for place in range(len(taught))]
 
 
 def _lessons(chains: Chains, rows: Iterable[Row]) -> Known:
+    """Flows in the order of their names, in which the local method adds them up."""
     by_order: dict[int, list[Row]] = {}
     for row in rows:
         by_order.setdefault(row["row"], []).append(row)
@@ -100,7 +104,7 @@ def _lessons(chains: Chains, rows: Iterable[Row]) -> Known:
         if all(row["tx"] is not None for row in order):
             flow = order[0]["service"], chains.coins[order[0]["deposited"] >> WIDTH]
             by_flow.setdefault(flow, []).append(order)
-    return {flow: _lesson(orders) for flow, orders in by_flow.items()}
+    return {flow: _lesson(orders) for flow, orders in sorted(by_flow.items())}
 
 
 def _lesson(orders: Sequence[Sequence[Row]]) -> Lessons:
