@@ -107,7 +107,9 @@ def score(
     engine: Annotated[
         Literal["local", "spark"], Parameter(help="spark: fewer methods, any size; docs/scale.md.")
     ] = "local",
-    master: Annotated[str, Parameter(help="Of Spark: local[N] for N threads, local[*] for all.")] = "local[2]",
+    master: Annotated[
+        str, Parameter(help="Of Spark: local[N] for N threads, local[*] for all; spark://HOST:PORT for a cluster.")
+    ] = "local[2]",
     as_json: AsJson = False,
 ) -> int:
     """Hold methods against the answer key, beside chance and what was attainable. Exit code 1 if one of them failed."""

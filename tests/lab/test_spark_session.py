@@ -15,7 +15,20 @@ from tests.lab.test_spark import SMALL
 pytestmark = pytest.mark.timeout(300)
 
 
-@pytest.mark.parametrize("master", ["", "local[0]", "local[two]", "yarn", "spark://127.0.0.1:7077", "local[2] x"])
+@pytest.mark.parametrize(
+    "master",
+    [
+        "",
+        "local[0]",
+        "local[two]",
+        "local[2] x",
+        "yarn",
+        "k8s://here:443",
+        "spark://",
+        "spark://a:1,b:2",
+        "spark://a b:1",
+    ],
+)
 def test_a_master_that_is_none(master: str) -> None:
     with pytest.raises(SparkError, match="is none that is known here: local, local"), spark(master):
         pass

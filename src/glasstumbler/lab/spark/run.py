@@ -23,5 +23,5 @@ def score(
     from glasstumbler.lab.spark import engine
 
     wanted, dataset = engine.chosen(methods, tasks), Dataset(folder)
-    with spark(master) as session:
+    with spark(master, dataset=folder) as session:
         return engine.score(session, dataset, wanted, show)
