@@ -90,6 +90,8 @@ def _pages(client: httpx.Client) -> dict[str, str]:
     transaction = f"/chains/btc/tx/{txids[-1]}"
     addresses = re.findall(r'href="(/chains/btc/address/[^"]+)"', client.get(transaction).text)
     entries = int(re.findall(r'href="/ledger/(\d+)"', client.get("/ledger").text)[0])
+    listed = client.get(f"/orders?before={ORDERS // 2}&service=btcmix").text
+    order = re.findall(r'href="/orders/btcmix/([^"]+)"', listed)[0]
     static = re.findall(r'href="(/static/[^"]+css)"', blocks)[-1]
     return {
         "a static file": static,
@@ -109,6 +111,11 @@ def _pages(client: httpx.Client) -> dict[str, str]:
         "ledger": "/ledger",
         "ledger, half way": f"/ledger?before={entries // 2}&service=btcmix",
         "entry": f"/ledger/{entries // 2}",
+        "orders, newest": "/orders",
+        "orders, half way": f"/orders?before={ORDERS // 2}&service=btcmix",
+        "an order's form": "/services/btcmix/order",
+        "an order": f"/orders/btcmix/{order}",
+        "its glass": f"/glass/btcmix/{order}",
     }
 
 
