@@ -144,6 +144,28 @@ def test_axe_finds_nothing_in_any_glass(slug: str, dark: bool, house: tuple[Labo
     assert found.violations_count == 0, found.generate_report()
 
 
+@pytest.mark.parametrize("dark", [False, True])
+def test_two_fingers_zoom_on_a_phone_and_axe_finds_nothing_then(
+    dark: bool, house: tuple[Laboratory, str], browse: Open
+) -> None:
+    lab, hub = house
+    page = browse(glass(lab, "bestmixer"), PHONE, dark=dark, hub=hub)
+    picture, view = page.locator("[data-flow=coins] svg"), page.locator("[data-flow=coins] .view")
+    view.scroll_into_view_if_needed()
+    before, place = float(picture.get_attribute("width") or 0), view.bounding_box()
+    assert place is not None
+    x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
+    device = page.context.new_cdp_session(page)
+    for kind, apart in (("touchStart", 30), ("touchMove", 50), ("touchMove", 90), ("touchEnd", 0)):
+        points = [{"x": x + way * apart, "y": y, "id": way + 1} for way in (-1, 1)] if apart else []
+        device.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    page.wait_for_function(
+        f"Number(document.querySelector('[data-flow=coins] svg').getAttribute('width')) > {before * 2}"
+    )
+    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": WCAG}})
+    assert found.violations_count == 0, found.generate_report()
+
+
 @pytest.mark.parametrize("slug", SERVICES)
 def test_a_phone_shows_both_pictures_without_side_scrolling(
     slug: str, house: tuple[Laboratory, str], browse: Open

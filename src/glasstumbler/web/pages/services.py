@@ -84,7 +84,7 @@ _HELD = frozenset(("coins", "channel"))
 
 def _open(slug: str, records: Records) -> list[tuple[str, int, bool]]:
     """(state, number, whether there are more) of orders that are not done; counted so far at most."""
-    sql = "SELECT count(*) FROM (SELECT 1 FROM orders WHERE service = ? AND state = ? LIMIT ?) AS some"
+    sql = "SELECT count(*) FROM (SELECT 1 FROM orders WHERE service = ? AND state = ? LIMIT ?) AS few"
     found = [(state.value, int(next(records.rows(sql, (slug, state.value, _COUNT_MOST)))[0])) for state in _OPEN]
     return [(state, number, number == _COUNT_MOST) for state, number in found if number]
 
