@@ -70,7 +70,7 @@ def test_a_cluster_that_has_no_room(cluster: Standalone) -> None:
 def test_workers_that_go_away(tmp_path: Path) -> None:
     """Spark itself would wait for others without end."""
     wanted = pytest.raises(SparkError, match="the cluster lost all executors")
-    with standalone(tmp_path, 1) as found, wanted, spark(found.master, SETTINGS, patience=20) as session:
+    with standalone(tmp_path, 1) as found, wanted, spark(found.master, SETTINGS, patience=40) as session:
         for worker in found.workers:
             worker.terminate()
             worker.wait(60)
