@@ -255,6 +255,13 @@ def test_clusters_are_judged_as_scikit_learn_and_by_hand(seed: int) -> None:
     assert clustering.by_owner(found.parts, owner).sum(0) == pytest.approx(sums)
 
 
+@pytest.mark.parametrize("most", [1, 30, 10**15])
+def test_numbers_are_made_dense_as_numpy_makes_them(most: int) -> None:
+    numbers = np.random.default_rng(most).integers(-most, most, 50)
+    assert clustering.dense(numbers).tolist() == np.unique(numbers, return_inverse=True)[1].tolist()
+    assert clustering.dense(numbers[:0]).tolist() == []
+
+
 def test_every_address_alone_is_pure_and_finds_no_pair() -> None:
     owner = np.array([0, 0, 1, 1, 1])
     sums = clustering.agreement(owner, np.arange(5)).parts.sum(0)

@@ -104,7 +104,7 @@ class ClusterJudge:
     def __init__(self, scene: Scene) -> None:
         self._scene, truth = scene, _frame(tasks.truth(scene.dataset, "T4")).unique(["coin", "address"], keep="first")
         truth = truth.sort("coin", "address")
-        self._owner = np.unique(truth["cluster"].to_numpy(), return_inverse=True)[1]
+        self._owner = clustering.dense(truth["cluster"].to_numpy())
         self._place = _numbers(scene, truth)
         service = np.full(int(scene.first_address[-1]), -1)
         roles = _frame(tasks.truth(scene.dataset, "T1"))
@@ -126,19 +126,16 @@ class ClusterJudge:
         for one in np.unique(self._service[self._service >= 0]).tolist():
             chosen = self._service == one
             rows += measured("T4", who, few, found.parts[chosen], Part(self._scene.services[one], 0, chosen))
-        return Verdict(rows, [], self._examples(cluster))
+        return Verdict(rows, [], self._examples(cluster, found.owners))
 
     def _clusters(self, answer: Columns) -> Ints:
         """By address that has a known owner; what is not named is alone."""
-        every = np.arange(int(self._scene.first_address[-1])) + (1 << 62)
-        _, number = np.unique(answer["cluster"], return_inverse=True)
-        every[_places(self._scene, answer)] = number * len(self._scene.coins) + answer["coin"].astype(np.int64)
-        found: Ints = np.unique(every[self._place], return_inverse=True)[1]
-        return found
+        number = clustering.dense(answer["cluster"]) * len(self._scene.coins) + answer["coin"].astype(np.int64)
+        every = np.arange(int(self._scene.first_address[-1])) + number.max(initial=-1) + 1
+        every[_places(self._scene, answer)] = number
+        return clustering.dense(every[self._place])
 
-    def _examples(self, cluster: Ints) -> list[str]:
-        many = int(self._owner.max(initial=0)) + 1
-        owners = np.bincount(np.unique(cluster * many + self._owner) // many)
+    def _examples(self, cluster: Ints, owners: Ints) -> list[str]:
         worst = np.argsort(-owners, kind="stable")[:EXAMPLES]
         sizes = np.bincount(cluster)
         return [
