@@ -60,10 +60,10 @@ $(READY): requirements.lock scripts/uv.lock pyproject.toml
 	@touch $(READY)
 
 # Debian packages that tests use: PHP judges the signatures of the bearer services; PostgreSQL keeps records; Spark runs on
-# Java; Chromium shows the report. Tests start a server of their own in a temporary folder; the one that Debian starts is
-# left alone.
+# Java; Chromium shows the report; two shells complete commands. Tests start a server of their own in a temporary folder;
+# the one that Debian starts is left alone.
 tools:
-	@sh scripts/debian.sh php-cli:php postgresql:pg_ctlcluster openjdk-17-jre-headless:java chromium
+	@sh scripts/debian.sh php-cli:php postgresql:pg_ctlcluster openjdk-17-jre-headless:java chromium zsh fish
 
 # Published programs that judge our exports. They want other versions of what we use, so they live by themselves.
 readers: $(READERS)/.ready

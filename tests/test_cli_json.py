@@ -1,10 +1,13 @@
 """`--json` of every command: one document or a line for each thing, nothing else, and the same exit codes. And the
-completion of bash, which bash itself runs."""
+completion of bash, fish and zsh, which these shells themselves run."""
 
 from __future__ import annotations
 
 import inspect
 import json
+import os
+import shlex
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -154,6 +157,50 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_bash_completes(script: Path, words: list[str], offered: list[str]) -> None:
     done = subprocess.run(["bash", "-c", PRESS_TAB, "bash", str(script), *words], capture_output=True, text=True)
     assert (done.stderr, sorted(done.stdout.split())) == ("", offered)
+
+
+FISH = """
+glasstumbler completion fish | source
+complete -C "glasstumbler order best"
+complete -C "glasstumbler orders --state co"
+"""
+ZSH = """
+zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell 'autoload -Uz compinit; compinit -u -D; eval "$(glasstumbler completion zsh)"; print READY$((1 + 1))'
+zpty -r shell said '*READY2*'
+zpty -n -w shell $'glasstumbler order best\t'
+zpty -r shell said '*order bestmixer*'
+zpty -n -w shell $'\x15glasstumbler aud\t'
+zpty -r shell said '*glasstumbler audit*'
+zpty -d shell
+"""
+"""Presses TAB in a terminal of zsh's own, and waits for what must come."""
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> dict[str, str]:
+    """An environment in which `glasstumbler` is this one."""
+    program = tmp_path / "bin" / "glasstumbler"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
+    program.chmod(0o755)
+    return environment({"PATH": f"{program.parent}:{os.environ['PATH']}", "HOME": str(tmp_path)})
+
+
+def shell_of(name: str) -> str:
+    return shutil.which(name) or pytest.skip(f"{name} is missing (Debian: apt-get install {name})")
+
+
+def test_fish_completes(beside: dict[str, str]) -> None:
+    done = subprocess.run([shell_of("fish"), "-c", FISH], capture_output=True, text=True, env=beside, timeout=60)
+    offered = [line.split("\t")[0].strip() for line in done.stdout.splitlines()]
+    assert (done.stderr, offered) == ("", ["bestmixer", "completed", "confirming"])
+
+
+def test_zsh_completes(beside: dict[str, str]) -> None:
+    done = subprocess.run([shell_of("zsh"), "-f", "-c", ZSH], capture_output=True, text=True, env=beside, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

@@ -117,6 +117,8 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     bash: eval "$(glasstumbler completion bash)". zsh: the same with zsh. fish: glasstumbler completion fish | source
     """
     print(app.generate_completion(prog_name="glasstumbler", shell=shell))
+    if shell == "zsh":  # what is generated is a file for zsh's fpath; to be evaluated it must be registered as well
+        print("compdef _cyclopts_glasstumbler glasstumbler")
     return 0
 
 
