@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from rich.console import Console
 
-from glasstumbler import services
+from glasstumbler import cli_watch, services
 from glasstumbler.engine.ledger import Entry
 from glasstumbler.engine.order import Order, State
 from glasstumbler.lab.truth import order_truth
@@ -243,6 +246,30 @@ def test_a_watch_is_drawn_on_a_terminal_and_ended_by_ctrl_c(kept: Kept) -> None:
     assert "TEST NETWORKS ONLY" in rows[0]
     assert [row for row in rows if row.split() == ["completed", "1", "·", "1", "·", "·"]]
     assert "Traceback" not in seen and seen.rstrip().endswith("\x1b[?25h"), "the cursor is there again"
+
+
+class Interrupted(StringIO):
+    """A terminal at which Ctrl-C is pressed as soon as something of a picture stands on it."""
+
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        if "TEST NETWORKS" in text and self.getvalue().count("TEST NETWORKS") == 1:
+            signal.raise_signal(signal.SIGINT)
+        return written
+
+
+def test_ctrl_c_in_the_middle_of_a_picture_waits_for_its_end(kept: Kept) -> None:
+    def looks() -> Iterator[cli_watch.View]:
+        yield cli_watch.look(kept.folder, None, None)
+        raise AssertionError("it went on")
+
+    drawn = Interrupted()
+    with cli_watch.ended_gently() as ending:
+        cli_watch.draw(Console(file=drawn, force_terminal=True, width=80, height=40), looks(), ending)
+    rows = plain(drawn.getvalue())
+    assert max(map(len, rows)) <= 80
+    assert all(row.index("TEST NETWORKS") == 0 for row in rows if "TEST NETWORKS" in row)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_everything_beside_a_server(tmp_path: Path) -> None:

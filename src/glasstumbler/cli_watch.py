@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 from cyclopts import Parameter
@@ -75,14 +76,50 @@ def watch(
         raise SettingsError("--for is a number of seconds, 0 or more")
     looks = _looks(data, store, seconds)
     out = console()
-    with _ended_gently():
+    with ended_gently() as ending:
         if as_json:
             _as_json(looks)
         elif out.is_terminal:
-            _draw(out, looks)
+            draw(out, looks, ending)
         else:
             _as_lines(looks)
     return 0
+
+
+class Ending:
+    """Of Ctrl-C and SIGTERM. While it is held they wait: the next picture would be drawn onto the end of half a one."""
+
+    def __init__(self) -> None:
+        self._held = self._asked = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if not self._held:
+            raise KeyboardInterrupt
+        self._asked = True
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self._asked:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def ended_gently() -> Iterator[Ending]:
+    """Ctrl-C and SIGTERM are how it ends: the terminal is left as it was, and the exit code is 0."""
+    ending = Ending()
+    before = {number: signal.signal(number, ending) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield ending
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def look(data: Path, store: str | None, last: int | None) -> View:
@@ -128,18 +165,6 @@ def _looks(data: Path, store: str | None, seconds: float | None) -> Iterator[Vie
         if left <= 0:
             return
         time.sleep(left)
-
-
-@contextmanager
-def _ended_gently() -> Iterator[None]:
-    """Ctrl-C and SIGTERM are how it ends: the terminal is left as it was, and the exit code is 0."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    except KeyboardInterrupt:
-        pass
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _as_json(looks: Iterator[View]) -> None:
@@ -208,14 +233,15 @@ def _number(count: int) -> str:
     return f"{_MOST:,} or more" if count == _MOST else f"{count:,}"
 
 
-def _draw(out: Console, looks: Iterator[View]) -> None:
+def draw(out: Console, looks: Iterable[View], ending: Ending) -> None:
     from rich.live import Live
 
     kept: list[Line] = []
     with Live(console=out, auto_refresh=False) as live:
         for view in looks:
             kept = [*kept, *_news(view)][-max(out.height - _TAKEN_UP, _FEWEST) :]
-            live.update(_picture(view, kept), refresh=True)
+            with ending.held():
+                live.update(_picture(view, kept), refresh=True)
 
 
 def _picture(view: View, lines: list[Line]) -> RenderableType:
