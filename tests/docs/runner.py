@@ -13,7 +13,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 from tests.web.server import Lab
@@ -34,6 +36,15 @@ _SHIMS = {
 class Block(NamedTuple):
     kind: str
     text: str
+
+
+def script(name: str) -> ModuleType:
+    """scripts/NAME.py, as a module."""
+    spec = spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def page(name: str) -> Path:

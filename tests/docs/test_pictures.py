@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import re
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-from types import ModuleType
 from xml.etree import ElementTree
 
 import pytest
 
+from tests.docs.runner import ROOT, script
 from tests.test_rooms import FLOORS
 
-ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "docs" / "pictures"
 MOST_BYTES = 200_000
 
 
-def _drawings() -> ModuleType:
-    spec = spec_from_file_location("drawings", ROOT / "scripts" / "drawings.py")
-    assert spec is not None and spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-DRAWINGS = _drawings()
+DRAWINGS = script("drawings")
 
 
 @pytest.mark.parametrize("name", DRAWINGS.DRAWINGS)

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-from types import ModuleType
-
 import pytest
 
 from glasstumbler.lab.methods.base import ANSWERS
 from glasstumbler.lab.methods.registry import METHODS
 from glasstumbler.lab.results import CAVEAT, Bootstrap, DatasetInfo, Results, Row
+from tests.docs.runner import ROOT, script
 
-ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "results.md"
-
-
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = spec_from_file_location("results", ROOT / "scripts" / "results.py")
-    assert spec is not None and spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+SCRIPT = script("results")
 
 
 @pytest.fixture
@@ -38,9 +26,9 @@ def results() -> Results:
     return Results(DatasetInfo("sweep", 9, "fast", 60, "test", "00"), "period train", Bootstrap(1000, 0.95, 1), rows)
 
 
-def test_the_page_begins_and_ends_as_the_script_has_it(script: ModuleType) -> None:
+def test_the_page_begins_and_ends_as_the_script_has_it() -> None:
     """The figures between are a run of minutes."""
-    empty = script.page([])
+    empty = SCRIPT.page([])
     lead, reported = empty.split("## Reported elsewhere")
     text = PAGE.read_text()
     assert text.startswith(lead.rstrip()) and text.endswith(reported)
@@ -54,8 +42,8 @@ def test_every_method_has_a_figure_on_the_page() -> None:
     assert [task for task in ANSWERS if f"### {task}: " not in text] == []
 
 
-def test_figures_stand_beside_chance_and_ceiling(script: ModuleType, results: Results) -> None:
-    text = script.page([results])
+def test_figures_stand_beside_chance_and_ceiling(results: Results) -> None:
+    text = SCRIPT.page([results])
     assert "## sweep: 60 orders, seed 9" in text
     whole, cuts = text.split("hit@1 by orders a day:")
     assert "| *chance* | 0.100 (0.050 to 0.150) |  |  |  |" in whole

@@ -105,6 +105,15 @@ class Lab:
             self.lab(f"chains/{coin}/mine", blocks=blocks)
         return str(txid)
 
+    def order_paid(self, slug: str) -> dict[str, Any]:
+        """An order of a bearer service's for 0.25 BTC without delay, paid and paid out."""
+        with self.client(slug) as client:
+            body = {"delay": "0", "payouts": {self.address(): "0.25"}}
+            order: dict[str, Any] = client.post("/api/createTransaction", json=body).json()
+        self.pay("btc", order["depositAddress"], order["depositAmount"])
+        self.lab("chains/btc/mine", blocks=1)
+        return order
+
     def stop(self, number: int = signal.SIGINT, seconds: float = STOP_SECONDS) -> int:
         """The exit code."""
         self.hub.close()

@@ -17,16 +17,6 @@ from tests.web.server import Lab, wait_for
 HOSTILE = ["<script>alert(1)</script>", "9" * 300, "-1", "a\0b", "' OR 1=1 --", "\U0001f600"]
 
 
-def order_paid(lab: Lab) -> dict[str, Any]:
-    """An order of btcmix's for 0.25 BTC without delay, paid out."""
-    with lab.client("btcmix") as client:
-        body = {"delay": "0", "payouts": {lab.address(): "0.25"}}
-        order: dict[str, Any] = client.post("/api/createTransaction", json=body).json()
-    lab.pay("btc", order["depositAddress"], order["depositAmount"])
-    lab.lab("chains/btc/mine", blocks=1)
-    return order
-
-
 @pytest.fixture
 def browser(lab: Lab) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=lab.urls["hub"], follow_redirects=False) as client:
@@ -35,7 +25,7 @@ def browser(lab: Lab) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def paid(lab: Lab) -> dict[str, Any]:
-    return order_paid(lab)
+    return lab.order_paid("btcmix")
 
 
 def entries(text: str) -> list[int]:
@@ -133,7 +123,7 @@ def test_a_service_says_how_it_works(browser: httpx.Client, paid: dict[str, Any]
 
 def test_a_service_says_what_it_turned_over(lab: Lab, browser: httpx.Client, paid: dict[str, Any]) -> None:
     before = turned_over(service_page(browser))
-    order = order_paid(lab)
+    order = lab.order_paid("btcmix")
     after = turned_over(service_page(browser))
     came_in, paid_out = Decimal(str(order["depositAmount"])), Decimal("0.25")
     assert [new - old for old, new in zip(before, after, strict=True)] == [came_in, paid_out, came_in - paid_out]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
@@ -47,16 +47,6 @@ def listen(lab: Lab, receiver: Receiver) -> None:
     assert lab.hub.post("/lab/v1/webhooks", json={"url": receiver.url, "events": []}).status_code in (200, 201)
 
 
-def order(lab: Lab) -> dict[str, Any]:
-    """Opened, paid and paid out here."""
-    with lab.client("whir") as client:
-        body = {"delay": "0", "payouts": {lab.address(): "0.25"}}
-        made: dict[str, Any] = client.post("/api/createTransaction", json=body).json()
-    lab.pay("btc", made["depositAddress"], made["depositAmount"])
-    lab.lab("chains/btc/mine", blocks=1)
-    return made
-
-
 def heard(receiver: Receiver, event: str) -> int:
     return Counter(receiver.once())[event]
 
@@ -81,7 +71,7 @@ def sender_of(receiver: Receiver, *labs: Lab) -> Lab:
 def test_in_quiet_running_each_message_comes_once_and_in_order(two: Two, receiver: Receiver) -> None:
     listen(two.first, receiver)
     for lab in (*two, *two):
-        order(lab)
+        lab.order_paid("whir")
     wait_for("all is told", lambda: heard(receiver, "order.completed") == 4, PATIENCE)
     time.sleep(1)  # so long that the other one would have looked, too
     assert max(Counter(receiver.ids).values()) == 1
@@ -90,7 +80,7 @@ def test_in_quiet_running_each_message_comes_once_and_in_order(two: Two, receive
 
 def test_when_the_one_that_sends_is_killed_the_other_goes_on(two: Two, receiver: Receiver) -> None:
     listen(two.first, receiver)
-    order(two.second)
+    two.second.order_paid("whir")
     wait_for("the first is told", lambda: heard(receiver, "order.completed") == 1, PATIENCE)
     begun, at = len(receiver.heard), len(receiver.heard) + BLOCKS // 2
     held = receiver.let_go
@@ -109,7 +99,7 @@ def test_when_the_one_that_sends_is_killed_the_other_goes_on(two: Two, receiver:
     dead.process.wait()
     held.set()
     wait_for("all is told", lambda: heard(receiver, "block.mined") >= BLOCKS, PATIENCE)
-    order(alive)
+    alive.order_paid("whir")
     wait_for("what is new is told", lambda: heard(receiver, "order.completed") == 2, PATIENCE)
     twice = {name for name, count in Counter(receiver.ids).items() if count > 1}
     assert twice <= {receiver.ids[at - 1]}, "only what was on its way is told again"
@@ -132,7 +122,7 @@ def test_both_show_the_same_explorer(two: Two) -> None:
     with ThreadPoolExecutor(4) as pool:
         looking = [pool.submit(look, lab) for lab in two]
         for lab in (*two, *two):
-            addresses.append(order(lab)["depositAddress"])
+            addresses.append(lab.order_paid("whir")["depositAddress"])
             lab.lab("chains/btc/reorg", depth=2)
         assert [each.result() for each in looking] == [set(), set()]
     for lab in two:
